@@ -1,0 +1,87 @@
+/// Where the core leaves what it wants sent and reported. The driver (an lcore, the simulator) empties it after every
+/// call; the core checks room before it starts something, so nothing is lost when it is full.
+///
+/// A frame buffer is laid out so that byte 24 of a frame, where a coded frame's payload row begins, is 64-byte aligned.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "codec/check.h"
+#include "dataplane/command.h"
+#include "dataplane/event.h"
+
+namespace corelay::dataplane {
+
+inline constexpr std::size_t frame_bytes_max = 2048 - 64;
+
+/// A frame for one peer. Consecutive items to one peer of equal size form a run; the last of a run may be shorter.
+struct TxItem {
+  const std::uint8_t* frame = nullptr;
+  std::uint16_t frame_bytes = 0;
+  PeerIndex peer = peer_none;
+};
+
+class Outbox {
+ public:
+  /// Room for `frames_max` distinct frames, four times as many items, and `events_max` events.
+  Outbox(std::size_t frames_max, std::size_t events_max)
+      : frames_max_(frames_max),
+        events_max_(events_max),
+        memory_(static_cast<std::uint8_t*>(std::aligned_alloc(64, frames_max * slot_bytes))) {
+    CHECK(memory_ != nullptr);
+    items_.reserve(frames_max * 4);
+    events_.reserve(events_max);
+  }
+
+  /// Forgets all frames, items and events; their memory is used again.
+  void clear() noexcept {
+    frames_used_ = 0;
+    items_.clear();
+    events_.clear();
+  }
+
+  [[nodiscard]] std::size_t frames_left() const noexcept { return frames_max_ - frames_used_; }
+  [[nodiscard]] std::size_t items_left() const noexcept { return frames_max_ * 4 - items_.size(); }
+  [[nodiscard]] std::size_t events_left() const noexcept { return events_max_ - events_.size(); }
+
+  /// The next frame buffer (frame_bytes_max writable bytes), taken; nullptr when none is left.
+  [[nodiscard]] std::uint8_t* take_frame() noexcept {
+    if (frames_used_ == frames_max_) return nullptr;
+    return memory_.get() + frames_used_++ * slot_bytes + (64 - 24);
+  }
+
+  /// Sends the first `frame_bytes` of a taken frame to `peer`; one frame may go to many peers. Needs items_left().
+  void send(PeerIndex peer, const std::uint8_t* frame, std::size_t frame_bytes) noexcept {
+    CHECK(items_.size() < frames_max_ * 4 && frame_bytes <= frame_bytes_max);
+    items_.push_back({frame, static_cast<std::uint16_t>(frame_bytes), peer});
+  }
+
+  /// False when there is no room.
+  bool report(const Event& event) noexcept {
+    if (events_.size() == events_max_) return false;
+    events_.push_back(event);
+    return true;
+  }
+
+  [[nodiscard]] std::span<const TxItem> items() const noexcept { return items_; }
+  [[nodiscard]] std::span<const Event> events() const noexcept { return events_; }
+
+ private:
+  static constexpr std::size_t slot_bytes = 2048;
+  struct Free {
+    void operator()(std::uint8_t* p) const noexcept { std::free(p); }
+  };
+  std::size_t frames_max_;
+  std::size_t events_max_;
+  std::size_t frames_used_ = 0;
+  std::unique_ptr<std::uint8_t, Free> memory_;
+  std::vector<TxItem> items_;
+  std::vector<Event> events_;
+};
+
+}  // namespace corelay::dataplane
