@@ -9,7 +9,7 @@ namespace corelay::mesh {
 
 namespace {
 
-constexpr std::size_t control_split_bytes = control_bytes_max / 4;
+constexpr std::size_t control_split_bytes = control_bytes_max / 8;
 
 MeshParams bring_into_range(MeshParams params) {
   params.degree_max = std::clamp<std::size_t>(params.degree_max, 1, dataplane::next_hops_max);

@@ -54,11 +54,11 @@ struct Mesh::State {
   [[nodiscard]] bool may_graft(Instant now, const std::string& topic, const std::string& name) const;
   void graft(const std::string& topic, const std::string& name, MeshOutbox& out);
   void drop(const std::string& topic, const std::string& name, MeshOutbox& out);
-  void prune(Instant now, const std::string& topic, const std::string& name, MeshOutbox& out);
+  void prune(Instant now, const std::string& topic, const std::string& name, Duration backoff, MeshOutbox& out);
   void refuse(Instant now, const std::string& topic, const std::string& name, bool is_full);
   void consider(Instant now, const std::string& topic, const std::string& name, MeshOutbox& out);
   void fill_below(Instant now, const std::string& topic, std::size_t threshold, MeshOutbox& out);
-  void trim(Instant now, const std::string& topic, std::size_t degree, MeshOutbox& out);
+  void trim(Instant now, const std::string& topic, std::size_t degree, Duration backoff, MeshOutbox& out);
   void beat_topic(Instant now, const std::string& topic, MeshOutbox& out);
   void heartbeat(Instant now, MeshOutbox& out);
   void confirm_grafts();

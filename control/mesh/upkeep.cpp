@@ -49,14 +49,15 @@ void Mesh::State::drop(const std::string& topic, const std::string& name, MeshOu
 }
 
 /// Takes a peer out of the mesh, tells it, and leaves it alone for the backoff.
-void Mesh::State::prune(Instant now, const std::string& topic, const std::string& name, MeshOutbox& out) {
+void Mesh::State::prune(Instant now, const std::string& topic, const std::string& name, Duration backoff,
+                        MeshOutbox& out) {
   drop(topic, name, out);
-  back_off(now + params.prune_backoff, topic, name);
+  back_off(now + backoff, topic, name);
   refuse(now, topic, name, true);
 }
 
-/// Answers a graft with a prune for what is left of the backoff, or for a whole one; one who was refused for want of
-/// room is told whom else to try.
+/// Answers a graft with a prune for what is left of the backoff, or for a whole one. One who is refused for want of room
+/// is told whom else to try.
 void Mesh::State::refuse(Instant now, const std::string& topic, const std::string& name, bool is_full) {
   Instant until = backoff_until(topic, name);
   if (until <= now) {
@@ -93,7 +94,7 @@ void Mesh::State::fill_below(Instant now, const std::string& topic, std::size_t 
 }
 
 /// Prunes at random down to `degree`, keeping outbound_kept of those we dialled.
-void Mesh::State::trim(Instant now, const std::string& topic, std::size_t degree, MeshOutbox& out) {
+void Mesh::State::trim(Instant now, const std::string& topic, std::size_t degree, Duration backoff, MeshOutbox& out) {
   std::vector<std::string> inbound;
   std::vector<std::string> outbound;
   for (const std::string& name : topics.at(topic).mesh) {
@@ -107,7 +108,7 @@ void Mesh::State::trim(Instant now, const std::string& topic, std::size_t degree
   rest.insert(rest.end(), inbound.begin(), inbound.end());
   shuffle(rest);
   order.insert(order.end(), rest.begin(), rest.end());
-  for (std::size_t i = degree; i < order.size(); ++i) prune(now, topic, order[i], out);
+  for (std::size_t i = degree; i < order.size(); ++i) prune(now, topic, order[i], backoff, out);
 }
 
 void Mesh::State::beat_topic(Instant now, const std::string& topic, MeshOutbox& out) {
@@ -118,14 +119,15 @@ void Mesh::State::beat_topic(Instant now, const std::string& topic, MeshOutbox& 
     const Peer& peer = peers.at(name);
     if (!peer.has_session && now - peer.session_changed >= session_patience) silent.push_back(name);
   }
-  for (const std::string& name : silent) prune(now, topic, name, out);
+  for (const std::string& name : silent) prune(now, topic, name, params.prune_backoff, out);
   fill_below(now, topic, params.degree_min, out);
   const std::size_t degree = entry.mesh.size();
   if (degree > params.degree_max) {
-    trim(now, topic, params.degree_target, out);
+    trim(now, topic, params.degree_target, params.prune_backoff, out);
   } else if (degree == params.degree_max && entry.refused != 0) {
-    // A full mesh makes room for those it refused, who may have nobody else.
-    trim(now, topic, std::max(params.degree_target, degree - std::min(degree, entry.refused)), out);
+    // A full mesh makes room for those it refused, who may have nobody else and will be back before those pruned now.
+    const std::size_t kept = std::max(params.degree_target, degree - std::min(degree, entry.refused));
+    trim(now, topic, kept, params.prune_backoff * 2, out);
   }
   entry.refused = 0;
 }
