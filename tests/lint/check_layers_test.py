@@ -113,6 +113,10 @@ class CheckLayers(PlantedTestCase):
         for path in ("dataplane/lcore/lcore.cpp", "control/node/loop.cpp", "tests/a.cpp", "bench/a.cpp"):
             self.assert_clean({path: "auto now = std::chrono::steady_clock::now();\n"})
 
+    def test_seeds_at_the_door_only(self):
+        self.assert_clean({"dataplane/dataplane.cpp": "auto n = getrandom(&seed, 8, 0);\n"})
+        self.assert_caught({"dataplane/core/a.cpp": "auto n = getrandom(&seed, 8, 0);\n"}, "dataplane/core/a.cpp:1", "in")
+
     def test_comments_and_literals_are_not_code(self):
         self.assert_clean({"codec/a.cpp": '// rand() and steady_clock\nconst char* s = "rand()";\n'
                                           '/* #include "control/mesh/mesh.h"\n*/ int operand(int a);\n'})
