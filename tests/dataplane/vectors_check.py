@@ -260,8 +260,8 @@ def parse_coded(data):
 
 
 def parse_feedback(data):
-    require(len(data) >= 16 and data[1] == 0 and data[3] <= 16, "prefix")
-    at = 16 + 8 * data[3]
+    require(len(data) >= 20 and data[1] == 0 and data[3] <= 16, "prefix")
+    at = 20 + 8 * data[3]
     require(len(data) >= at, "bitmap")
     for _ in range(data[2]):
         require(len(data) >= at + 24 and data[at + 16] <= 3 and data[at + 17] == 0, "status")
