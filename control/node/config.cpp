@@ -218,6 +218,7 @@ dataplane::RelayParams relay_params(const NodeConfig& config) {
   if (relay.shard_factor != 0) params.shards_target = relay.shard_factor;
   params.peers_max = relay.peers_max;
   params.messages_max = relay.messages_max;
+  params.large_messages_max = relay.large_messages_max;
   params.cells_max = relay.cells_max;
   params.generations_max = relay.generations_max;
   params.seen_max = relay.seen_max;
@@ -229,7 +230,7 @@ dataplane::RelayParams relay_params(const NodeConfig& config) {
   params.publish_hold = dataplane::milliseconds(config.publish.hold_ms);
   params.redundancy = relay.redundancy;
   params.forward_threshold = relay.threshold;
-  if (relay.shard_mult != 0) params.publisher_mult = relay.shard_mult;
+  if (relay.shard_mult != 0) params.start_mult = relay.shard_mult;
   params.verify_before_forward = relay.verify_before_forward;
   params.rate_bytes_per_second_max = relay.rate_bytes_per_second_max;
   return params;

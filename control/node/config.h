@@ -72,11 +72,12 @@ struct NodeConfig {
     std::uint64_t rate_bytes_per_second_max = 0;
     std::uint32_t peers_max = 128;
     std::uint32_t topics_max = 1024;
-    std::uint32_t messages_max = 1024;
+    std::uint32_t messages_max = 4096;
+    std::uint32_t large_messages_max = 256;
     std::uint32_t messages_per_peer_max = 256;
     std::uint32_t cells_max = 131072;
     std::uint32_t generations_max = 4096;
-    std::uint32_t seen_max = 65536;
+    std::uint32_t seen_max = 262144;
     std::uint32_t seen_s = 120;
     std::uint32_t keep_s = 30;
     std::uint32_t incomplete_s = 30;

@@ -105,7 +105,7 @@ TEST(Config, EveryPublishedVariableIsHonoured) {
   EXPECT_EQ(c.gossipsub.degree_max, 10U);
   const auto params = relay_params(c);
   EXPECT_EQ(params.shards_target, 4);
-  EXPECT_EQ(params.publisher_mult, 1.5);
+  EXPECT_EQ(params.start_mult, 1.5);
   EXPECT_EQ(params.forward_threshold, 0.75);
 }
 
@@ -113,7 +113,7 @@ TEST(Config, CodingOverridesUnsetMeanAutomatic) {
   const auto params = relay_params(load_config({})->config);
   const dataplane::RelayParams automatic;
   EXPECT_EQ(params.shards_target, automatic.shards_target);
-  EXPECT_EQ(params.publisher_mult, automatic.publisher_mult);
+  EXPECT_EQ(params.start_mult, automatic.start_mult);
   EXPECT_EQ(params.forward_threshold, automatic.forward_threshold);
 }
 
