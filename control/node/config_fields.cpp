@@ -75,7 +75,7 @@ const auto fields = std::to_array<FieldInfo>({
     FIELD(relay, verify_before_forward, "", 0, 0),
     FIELD(relay, rate_bytes_per_second_max, "", 0, 1e12),
     FIELD(relay, peers_max, "", 1, 4096),
-    FIELD(relay, topics_max, "", 1, 65536),
+    FIELD(relay, topics_max, "", 1, 1024),
     FIELD(relay, messages_max, "", 4, 1048576),
     FIELD(relay, large_messages_max, "", 1, 65536),
     FIELD(relay, messages_per_peer_max, "", 1, 1048576),
