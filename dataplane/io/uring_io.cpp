@@ -308,9 +308,6 @@ bool UringIo::decode(std::uint32_t slot, std::uint32_t length, RxRun& run) noexc
   run.segment_bytes = received_segment_bytes(control, bytes);
   run.from = to_endpoint(from);
   run.token = slot;
-  ++stats_.rx_runs;
-  stats_.rx_datagrams += segment_count(run.bytes, run.segment_bytes);
-  stats_.rx_bytes += bytes;
   return true;
 }
 
@@ -326,7 +323,12 @@ std::size_t UringIo::rx_burst(std::span<RxRun> out) noexcept {
     reap();
   }
   const std::size_t count = std::min(out.size(), arrived_tail_ - arrived_head_);
-  for (std::size_t i = 0; i < count; ++i) out[i] = arrived_[arrived_head_++ % arrived_.size()];
+  for (RxRun& run : out.first(count)) {
+    run = arrived_[arrived_head_++ % arrived_.size()];
+    ++stats_.rx_runs;
+    stats_.rx_datagrams += segment_count(run.bytes, run.segment_bytes);
+    stats_.rx_bytes += run.bytes;
+  }
   return count;
 }
 
