@@ -44,7 +44,12 @@ class MemoryIo final : public PacketIo {
 
   std::size_t rx_burst(std::span<RxRun> out) noexcept override {
     const std::size_t count = std::min(out.size(), arrived_.size());
-    std::copy_n(arrived_.begin(), count, out.begin());
+    for (std::size_t i = 0; i < count; ++i) {
+      out[i] = arrived_[i];
+      ++stats_.rx_runs;
+      stats_.rx_datagrams += segment_count(out[i].bytes, out[i].segment_bytes);
+      stats_.rx_bytes += out[i].bytes;
+    }
     arrived_.erase(arrived_.begin(), arrived_.begin() + static_cast<std::ptrdiff_t>(count));
     return count;
   }
@@ -106,9 +111,6 @@ class MemoryIo final : public PacketIo {
       Endpoint from = loopback;
       from.port = from_port;
       arrived_.push_back({rx_pool_.slot(slot), bytes, std::min(std::uint32_t{run.segment_bytes}, bytes), from, slot});
-      ++stats_.rx_runs;
-      stats_.rx_datagrams += segment_count(bytes, run.segment_bytes);
-      stats_.rx_bytes += bytes;
     }
   }
 

@@ -80,7 +80,7 @@ std::vector<Datagram> PacketIoTest::receive(PacketIo& io, std::size_t count) {
       idle = 0;
       continue;
     }
-    io.wait(milliseconds(10), false);
+    io.wait(milliseconds(4), false);
     ++idle;
   }
   return datagrams;
