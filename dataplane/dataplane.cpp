@@ -48,7 +48,7 @@ IoConfig io_config(const DataplaneConfig& config, std::size_t lane) {
 LcoreConfig lcore_config(const DataplaneConfig& config, std::size_t lane) {
   LcoreConfig lcore;
   lcore.relay = config.relay;
-  lcore.lane = static_cast<std::uint8_t>(lane);
+  lcore.relay.lane = static_cast<std::uint8_t>(lane);
   lcore.seed = random_seed();
   lcore.idle = config.idle;
   lcore.spin = microseconds(config.spin_us);
@@ -160,8 +160,9 @@ void Dataplane::State::wake(Lane& lane) {
 Expected<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& config,
                                                       std::function<void()> on_ready) {
   const std::size_t lanes = config.relay.wire.lanes;
-  if (lanes == 0 || lanes > 255) {
-    return fail(ErrorCode::invalid_argument, "start data plane", "lanes must be 1 to 255");
+  if (lanes == 0 || lanes > source_lanes_max) {
+    return fail(ErrorCode::invalid_argument, "start data plane",
+                "lanes must be 1 to " + std::to_string(source_lanes_max));
   }
   if (config.port == 0 ? lanes != 1 : config.port + lanes - 1 > 65'535) {
     return fail(ErrorCode::invalid_argument, "start data plane", "the ports of all lanes must exist: give a lower port");

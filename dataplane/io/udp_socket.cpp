@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <new>
 
 #include "codec/check.h"
@@ -46,6 +47,17 @@ std::size_t size_buffer(int fd, int force_name, int plain_name, std::size_t byte
   socklen_t length = sizeof granted;
   if (getsockopt(fd, SOL_SOCKET, plain_name, &granted, &length) != 0) return 0;
   return static_cast<std::size_t>(granted) / 2;  // the kernel reports twice what can be used
+}
+
+/// A killed process that used io_uring holds its port for some milliseconds more. Returns 0 or the system's reason.
+int bind_patiently(int fd, const SocketAddress& address, socklen_t length) noexcept {
+  constexpr int tries_max = 25;
+  constexpr timespec pause{0, 20'000'000};
+  for (int tries = 1;; ++tries) {
+    if (bind(fd, &address.any, length) == 0) return 0;
+    if (errno != EADDRINUSE || tries == tries_max) return errno;
+    nanosleep(&pause, nullptr);
+  }
 }
 
 }  // namespace
@@ -93,14 +105,13 @@ Expected<UdpSocket> open_udp_socket(const IoConfig& config) {
   }
   UdpSocket udp;
   udp.family = address.any.sa_family;
-  udp.descriptor = Descriptor(socket(udp.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  udp.descriptor = Descriptor(socket(udp.family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const int fd = udp.descriptor.fd();
   if (fd < 0) return fail(ErrorCode::unavailable, where, "no socket", errno);
   if (udp.family == AF_INET6) set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   udp.receive_buffer_bytes = size_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, config.socket_buffer_bytes);
   size_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, config.socket_buffer_bytes / 4);
-  if (bind(fd, &address.any, length) != 0) {
-    const int reason = errno;
+  if (const int reason = bind_patiently(fd, address, length); reason != 0) {
     return fail(reason == EACCES ? ErrorCode::permission_denied : ErrorCode::unavailable, where, "refused", reason);
   }
   length = sizeof address;

@@ -31,10 +31,11 @@ std::size_t UdpTransmit::send(std::span<TxRun> runs) noexcept {
     for (int i = 0; i < sent; ++i) {
       TxRun& run = runs[done];
       const auto bytes = static_cast<std::uint32_t>(vectors_[static_cast<std::size_t>(i)].iov_len);
-      if (bytes == run.bytes) ++stats_.tx_runs;
       stats_.tx_datagrams += advance(run, bytes);
       stats_.tx_bytes += bytes;
-      if (run.bytes == 0) ++done;
+      if (run.bytes != 0) continue;
+      ++stats_.tx_runs;
+      ++done;
     }
     if (sent > 0) continue;  // the error behind a short count comes back with the next call
     if (error == EINTR) continue;

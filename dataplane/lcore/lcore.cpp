@@ -49,7 +49,7 @@ Lcore::Lcore(const LcoreConfig& config, std::unique_ptr<PacketIo> io, LcoreLink&
       on_events_(std::move(on_events)),
       counters_(link.counters),
       relay_(config.relay, config.seed, link.counters),
-      sessions_(config.lane, config.relay.peers_max),
+      sessions_(config.relay.lane, config.relay.peers_max),
       outbox_(outbox_frames, outbox_events),
       sender_(*io_, sessions_, link.counters, config.relay.peers_max, config.tx_give_up),
       runs_(runs_per_cycle) {
@@ -85,7 +85,7 @@ std::size_t Lcore::cycle(Instant now) noexcept {
 
 std::size_t Lcore::take_commands(Instant now) noexcept {
   std::size_t taken = 0;
-  while (taken < commands_per_cycle && !sender_.is_blocked()) {
+  while (taken < commands_per_cycle && !sender_.is_blocked() && relay_.can_take_command()) {
     const Command* const command = link_.commands.front();
     if (command == nullptr) break;
     apply(now, *command);
@@ -101,7 +101,7 @@ void Lcore::apply(Instant now, const Command& command) noexcept {
   if (const PeerUp* const up = std::get_if<PeerUp>(&command)) {
     sessions_.install(now, up->peer, up->keys);
     Endpoint lane = up->endpoint;
-    lane.port = static_cast<std::uint16_t>(lane.port + config_.lane);
+    lane.port = static_cast<std::uint16_t>(lane.port + config_.relay.lane);
     io_->set_destination(up->peer, lane);
   }
   relay_.on_command(now, command, outbox_);

@@ -38,8 +38,7 @@ struct LcoreLink {
 };
 
 struct LcoreConfig {
-  RelayParams relay;
-  std::uint8_t lane = 0;
+  RelayParams relay;                      // relay.lane is this lcore's
   std::uint64_t seed = 0;
   IdleMode idle = IdleMode::polite;
   Duration spin = microseconds(50);
