@@ -3,6 +3,11 @@
 #include <boost/asio/post.hpp>
 
 namespace corelay::node {
+namespace {
+
+constexpr std::size_t ids_max = 256;
+
+}  // namespace
 
 std::size_t RecentTags::Hash::operator()(const dataplane::MessageTag& tag) const noexcept {
   return load_le<std::size_t>(tag.data());  // a tag is a hash already
@@ -31,6 +36,7 @@ Deliveries::Deliveries(boost::asio::io_context& io, boost::asio::thread_pool& po
 void Deliveries::take(const dataplane::Delivered& delivered, const SubscriberList& clients,
                       const libp2p::PeerId& upstream, dataplane::Instant now) {
   const dataplane::MessageView view = delivered.message;
+  remember(view.header->id);
   if (!recent_.note(view.tag, now) || !clients) {
     commands_.lane(view.tag, dataplane::Release{view.handle});
     return;
@@ -48,10 +54,23 @@ void Deliveries::take(const dataplane::Delivered& delivered, const SubscriberLis
 
 void Deliveries::take_own(const std::shared_ptr<const dataplane::PreparedMessage>& message,
                           const SubscriberList& clients, dataplane::Instant now) {
+  remember(message->header.id);
   if (!clients || !recent_.note(message->tag, now)) return;
   boost::asio::post(strand_, [this, message, clients] {
     hand_out(*clients, {message->header.topic(), message->payload, message->header.id, self_.text(), ""}, self_);
   });
+}
+
+void Deliveries::remember(const dataplane::MessageId& id) {
+  if (ids_.size() == ids_max) ids_.pop_front();
+  ids_.push_back(id);
+}
+
+std::vector<std::string> Deliveries::recent_ids() const {
+  std::vector<std::string> ids;
+  ids.reserve(ids_.size());
+  for (const auto& id : ids_) ids.push_back(to_hex(id));
+  return ids;
 }
 
 void Deliveries::hand_out(const std::vector<SubscriberPtr>& clients, const DeliveredMessage& message,

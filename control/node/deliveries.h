@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "control/node/commands.h"
 #include "control/node/response.h"
@@ -51,9 +53,13 @@ class Deliveries {
   void take_own(const std::shared_ptr<const dataplane::PreparedMessage>& message, const SubscriberList& clients,
                 dataplane::Instant now);
 
+  /// Ids of the latest messages that came by, in hex, the oldest first. Control thread.
+  [[nodiscard]] std::vector<std::string> recent_ids() const;
+
   [[nodiscard]] std::uint64_t delivered() const noexcept { return delivered_.load(std::memory_order_relaxed); }
 
  private:
+  void remember(const dataplane::MessageId& id);
   void hand_out(const std::vector<SubscriberPtr>& clients, const DeliveredMessage& message, const libp2p::PeerId& from);
 
   boost::asio::io_context& io_;
@@ -62,6 +68,7 @@ class Deliveries {
   const Tracer& tracer_;
   libp2p::PeerId self_;
   RecentTags recent_;
+  std::deque<dataplane::MessageId> ids_;
   bool has_traces_;
   std::atomic<std::uint64_t> delivered_{0};
 };

@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
+#include <unordered_map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -144,7 +144,7 @@ class Peers {
   bool is_stopped_ = false;
   boost::asio::steady_timer tick_;
   dataplane::Instant tick_at_ = dataplane::never;
-  std::map<libp2p::PeerId, PeerPtr> peers_;
+  std::unordered_map<libp2p::PeerId, PeerPtr, libp2p::PeerIdHash> peers_;
   PeerIndexes indexes_;
   std::uint32_t last_key_id_ = 0;
   std::size_t sessions_ = 0;

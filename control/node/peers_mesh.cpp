@@ -1,24 +1,15 @@
 // Peers and the mesh: feeds the mesh with what happens, does what it asks for, and carries its control messages.
-#include <openssl/sha.h>
 #include <spdlog/spdlog.h>
 
-#include <array>
 #include <variant>
 
-#include "codec/bytes.h"
 #include "control/node/peers.h"
+#include "control/node/topic_hash.h"
 
 namespace corelay::node {
 namespace {
 
 constexpr std::size_t unsent_bytes_max = 4u << 20;
-
-/// As the data plane names topics (dataplane/message.h).
-dataplane::TopicHash topic_hash(std::string_view topic) {
-  std::array<std::uint8_t, 32> hash{};
-  SHA256(as_bytes(topic).data(), topic.size(), hash.data());
-  return load_le<std::uint64_t>(hash.data());
-}
 
 }  // namespace
 

@@ -48,7 +48,7 @@ void Peers::accept_session(libp2p::StreamPtr stream) {
   const auto peer = is_stopped_ ? nullptr : find(stream->peer());
   if (!peer) return stream->reset();
   const bool ours_is_under_way = peer->is_opening || (peer->exchange && peer->is_dialer);
-  if (ours_is_under_way && host_.peer_id() > peer->id) return stream->reset();
+  if (ours_is_under_way && host_.peer_id().text() > peer->id.text()) return stream->reset();
   peer->is_opening = false;
   exchange_keys(peer, std::move(stream), false, 0);
 }

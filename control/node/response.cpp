@@ -43,7 +43,7 @@ void append_base64(Bytes bytes, std::string& out) {
   if (left == 2) to[2] = pairs[bits & 4095][0];
 }
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -70,7 +70,7 @@ SharedResponse encoded(const TraceEvent& event) {
 
 /// Trace topics are protobuf strings, which must be UTF-8: others are shown as the JSON shows them.
 std::string trace_topic(std::string_view topic) {
-  const std::string text = quoted(topic);
+  const std::string text = json_text(topic);
   return nlohmann::json::parse(text).get<std::string>();
 }
 
@@ -94,15 +94,15 @@ SharedResponse encode_response(ResponseKind kind, std::string_view data) {
 }
 
 std::string message_json(const DeliveredMessage& message) {
-  const std::string id = quoted(to_hex(message.id));
-  const std::string source = quoted(message.source_peer);
+  const std::string id = json_text(to_hex(message.id));
+  const std::string source = json_text(message.source_peer);
   std::string out;
   out.reserve(message.payload.size() / 3 * 4 + 512 + message.topic.size());
-  out += "{\"topic\":" + quoted(message.topic) + ",\"message\":\"";
+  out += "{\"topic\":" + json_text(message.topic) + ",\"message\":\"";
   append_base64(message.payload, out);
   out += "\",\"message_id\":" + id + ",\"MessageID\":" + id + ",\"source_node_id\":" + source +
          ",\"SourceNodeID\":" + source;
-  if (!message.upstream_peer.empty()) out += ",\"upstream_peer_id\":" + quoted(message.upstream_peer);
+  if (!message.upstream_peer.empty()) out += ",\"upstream_peer_id\":" + json_text(message.upstream_peer);
   out += '}';
   return out;
 }
