@@ -16,10 +16,10 @@ Negotiation negotiation_of(Role role, std::string_view protocol) {
 
 }  // namespace
 
-Link::Link(const Identity& identity, const LinkConfig& config, YamuxEvents& events)
+Link::Link(const Identity& identity, const LinkConfig& config, LinkEvents& events)
     : Link(identity, config, events, NoiseKeys::generate(), NoiseKeys::generate()) {}
 
-Link::Link(const Identity& identity, const LinkConfig& config, YamuxEvents& events, const NoiseKeys& static_keys,
+Link::Link(const Identity& identity, const LinkConfig& config, LinkEvents& events, const NoiseKeys& static_keys,
            const NoiseKeys& ephemeral_keys)
     : identity_(identity),
       config_(config),
@@ -159,6 +159,9 @@ Expected<void> Link::on_plain(Bytes plain) {
   return session_->receive(plain, events_);
 }
 
-void Link::start_session() { session_.emplace(config_.role, config_.yamux); }
+void Link::start_session() {
+  session_.emplace(config_.role, config_.yamux);
+  events_.on_ready();
+}
 
 }  // namespace corelay::libp2p

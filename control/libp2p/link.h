@@ -21,6 +21,12 @@ namespace corelay::libp2p {
 inline constexpr std::string_view noise_protocol = "/noise";
 inline constexpr std::string_view yamux_protocol = "/yamux/1.0.0";
 
+/// A session's events and the moment before them: called once, when peer and muxer are agreed.
+class LinkEvents : public YamuxEvents {
+ public:
+  virtual void on_ready() = 0;
+};
+
 struct LinkConfig {
   Role role = Role::dialer;
   std::optional<PeerId> expected_peer;  // anybody where empty
@@ -31,8 +37,8 @@ struct LinkConfig {
 class Link {
  public:
   /// `identity` and `events` must outlive the link. The Noise keys are fresh unless given.
-  Link(const Identity& identity, const LinkConfig& config, YamuxEvents& events);
-  Link(const Identity& identity, const LinkConfig& config, YamuxEvents& events, const NoiseKeys& static_keys,
+  Link(const Identity& identity, const LinkConfig& config, LinkEvents& events);
+  Link(const Identity& identity, const LinkConfig& config, LinkEvents& events, const NoiseKeys& static_keys,
        const NoiseKeys& ephemeral_keys);
 
   /// Takes bytes from the socket. An error ends the link: send what has_output() holds, then close. Errors: malformed,
@@ -63,7 +69,7 @@ class Link {
 
   const Identity& identity_;
   LinkConfig config_;
-  YamuxEvents& events_;
+  LinkEvents& events_;
   NoiseKeys static_;
   Negotiation negotiation_;
   NoiseHandshake handshake_;

@@ -13,7 +13,8 @@ namespace corelay::libp2p {
 namespace {
 
 /// Records what a session reports.
-struct Seen : YamuxEvents {
+struct Seen : LinkEvents {
+  void on_ready() override { ++ready; }
   void on_stream(std::uint32_t id) override { opened.push_back(id); }
   void on_data(std::uint32_t id, Bytes bytes) override { append_bytes(data[id], bytes); }
   void on_end(std::uint32_t id) override { ended.push_back(id); }
@@ -22,6 +23,7 @@ struct Seen : YamuxEvents {
   void on_go_away(std::uint32_t code) override { go_aways.push_back(code); }
   std::vector<std::uint32_t> opened, ended, resets, pongs, go_aways;
   std::map<std::uint32_t, std::vector<std::uint8_t>> data;
+  int ready = 0;
 };
 
 struct Pair {
@@ -63,6 +65,8 @@ void expect_ready(Pair& pair) {
   ASSERT_FALSE(pair.listener_error) << pair.listener_error->describe();
   ASSERT_TRUE(pair.dialer.is_ready());
   ASSERT_TRUE(pair.listener.is_ready());
+  EXPECT_EQ(pair.dialer_seen.ready, 1);
+  EXPECT_EQ(pair.listener_seen.ready, 1);
   EXPECT_EQ(pair.dialer.peer(), pair.listener_identity.peer_id());
   EXPECT_EQ(pair.listener.peer(), pair.dialer_identity.peer_id());
   EXPECT_EQ(pair.dialer.handshake_hash(), pair.listener.handshake_hash());
