@@ -88,18 +88,6 @@ Expected<void> check_hello(const SessionHello& hello, const SessionTerms& terms)
   return {};
 }
 
-/// Holds a stream that was written to until the other side has closed it too: letting go of it at once would reset it
-/// and could take back the last message.
-void linger(boost::asio::io_context& io, libp2p::StreamPtr stream, std::chrono::milliseconds time) {
-  stream->close_write();
-  const auto timer = std::make_shared<boost::asio::steady_timer>(io, time);
-  timer->async_wait([stream](const boost::system::error_code& error) {
-    if (!error) stream->reset();
-  });
-  libp2p::Stream& reading = *stream;
-  reading.read_some(1, [stream, timer](const auto&) { timer->cancel(); });
-}
-
 }  // namespace
 
 std::array<std::uint8_t, 32> mesh_hash(const dataplane::WireParams& wire, std::string_view cluster_id) {
@@ -134,13 +122,12 @@ std::optional<dataplane::Endpoint> endpoint_of(std::string_view address) {
 
 struct SessionExchange::State {
   State(boost::asio::io_context& context, libp2p::StreamPtr s, bool dialer, SessionTerms t, std::uint32_t id, std::uint32_t old)
-      : io(context), stream(std::move(s)), is_dialer(dialer), terms(std::move(t)), key_id(id), replaces_key_id(old), deadline(context) {}
+      : stream(std::move(s)), is_dialer(dialer), terms(std::move(t)), key_id(id), replaces_key_id(old), deadline(context) {}
   ~State() { sodium_memzero(secret.data(), secret.size()); }
 
   [[nodiscard]] Expected<AgreedSession> agree(Bytes peer_hello);
   [[nodiscard]] std::vector<std::uint8_t> make_hello();
 
-  boost::asio::io_context& io;
   libp2p::StreamPtr stream;
   bool is_dialer;
   SessionTerms terms;
@@ -261,7 +248,7 @@ void SessionExchange::finish(Expected<AgreedSession> outcome) {
   state_->is_over = true;
   state_->deadline.cancel();
   if (outcome || outcome.error().code == ErrorCode::permission_denied) {
-    linger(state_->io, state_->stream, state_->terms.timeout);
+    state_->stream->close_write();  // what is queued still goes out
   } else {
     state_->stream->reset();
   }
