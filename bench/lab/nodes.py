@@ -47,7 +47,7 @@ class Node:
             "api.address": address, "api.port": API_PORT,
             **self.settings,
         }
-        command = [build_folder() / "tools/corelayd"]
+        command = [build_folder() / "bin/corelayd"]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         with open(self.folder / "log", "a") as log:
