@@ -18,6 +18,7 @@ struct WireParams {
 /// One relay core.
 struct RelayParams {
   WireParams wire;
+  std::uint8_t lane = 0;                    // which lane this core is, below wire.lanes
   std::uint16_t path_mtu_bytes = 1400;      // largest UDP payload sent, session header and tag included
   std::uint16_t shards_target = 64;         // k aimed at for large messages
   std::size_t peers_max = 128;
