@@ -73,6 +73,7 @@ void Simulator::State::prepare_messages() {
     MessageResult result;
     result.publisher = publication.node;
     result.size_bytes = publication.size_bytes;
+    result.published_at = publication.at;
     result.delivered_at.assign(scenario.nodes, dataplane::never);
     outcomes.push_back(std::move(result));
   }
