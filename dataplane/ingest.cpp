@@ -50,7 +50,8 @@ std::vector<Digest> digest_generations(Bytes payload, const MessageHeader& heade
     sha.update(bytes);
     sha.update(std::vector<std::uint8_t>(generation_bytes - bytes.size()));
     const auto hash = sha.finish();
-    std::copy_n(hash.begin(), digests.emplace_back().size(), digests.back().begin());
+    Digest& digest = digests.emplace_back();
+    std::copy_n(hash.begin(), digest.size(), digest.begin());
   }
   return digests;
 }
