@@ -266,7 +266,9 @@ void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcep
   if (!feedback) return malformed(from);
   counters.add(Counter::rx_feedback_total);
   const bool is_new = peers[from].link.on_feedback(
-      now, feedback->highest_sequence, microseconds(feedback->delay_us), feedback->number, feedback->words,
+      now,
+      {feedback->highest_sequence, microseconds(feedback->delay_us), feedback->number, feedback->arrival_us,
+       feedback->words},
       [&](const SentFrame& frame, bool is_acknowledged) { on_frame_ended(now, from, frame, is_acknowledged); });
   if (!is_new) return;
   Bytes statuses = feedback->statuses;

@@ -53,10 +53,12 @@ void Relay::State::send_feedback(Instant now, PeerIndex to, Outbox& out) noexcep
   std::uint8_t* frame = out.take_frame();
   FeedbackWriter writer(frame, peer.frame_bytes_max);
   const std::uint32_t highest = peer.link.highest_received();
-  const std::int64_t delay_us = highest == 0 ? 0 : (now - peer.link.highest_received_at()).ns / 1000;
+  const std::int64_t delay_us = (now - peer.link.highest_received_at()).ns / 1000;
   const auto words = peer.link.ack_words();
+  const auto arrival_us = static_cast<std::uint32_t>(peer.link.highest_received_at().ns / 1000);
   const std::uint32_t number = peer.link.on_feedback_sent();
-  writer.begin(highest, static_cast<std::uint32_t>(std::min<std::int64_t>(delay_us, 0xffffffff)), number, words);
+  writer.begin(highest, static_cast<std::uint32_t>(std::min<std::int64_t>(delay_us, 0xffffffff)), number,
+               arrival_us, words);
   if (!write_statuses(to, writer)) peer.link.want_feedback(now);
   out.send(to, frame, writer.size());
   counters.add(Counter::tx_feedback_total);

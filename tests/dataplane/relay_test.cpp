@@ -54,6 +54,7 @@ TEST(Relay, HoldsAMessageUntilAPeerComes) {
   network.join(0, 1);
   network.route_all("t");
   EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(large, 0) && network.has_all(small, 0); }));
+  network.run(milliseconds(100));
   EXPECT_EQ(network.nodes()[0].published.size(), 2u);
 }
 
