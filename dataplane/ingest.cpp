@@ -50,7 +50,8 @@ std::vector<Digest> digest_generations(Bytes payload, const MessageHeader& heade
     sha.update(bytes);
     sha.update(std::vector<std::uint8_t>(generation_bytes - bytes.size()));
     const auto hash = sha.finish();
-    std::copy_n(hash.begin(), digests.emplace_back().size(), digests.back().begin());
+    Digest& digest = digests.emplace_back();
+    std::copy_n(hash.begin(), digest.size(), digest.begin());
   }
   return digests;
 }
@@ -95,6 +96,12 @@ Geometry choose_geometry(std::size_t size_bytes, std::size_t topic_bytes, const 
   std::size_t k = k_for(size_bytes, generations, mtu);
   while (k == 0 && generations < generations_wire_max) k = k_for(size_bytes, ++generations, mtu);
   if (k == 0) return none;
+  if (k > k_target && generations < generations_wire_max) {
+    // A few shards over the target may cost 64 bytes of every shard; one more generation then is the better choice,
+    // unless it leaves generations far below the target.
+    const std::size_t fewer = k_for(size_bytes, generations + 1, mtu);
+    if (4 * fewer >= 3 * k_target && shard_bytes_for(fewer, mtu) > shard_bytes_for(k, mtu)) k = fewer;
+  }
 
   // k = generations = 1 means a single frame, so what is too big for one takes at least two shards.
   if (k == 1 && generations == 1) k = 2;

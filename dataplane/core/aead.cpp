@@ -29,31 +29,33 @@ Mgr make_mgr() noexcept {
   return mgr;
 }
 
-class IpsecMbAead final : public Aead {
+}  // namespace
+
+class Aead::IpsecMb {
  public:
-  explicit IpsecMbAead(std::size_t slots) : mgr_(make_mgr()), slots_(slots) {
+  explicit IpsecMb(std::size_t slots) : mgr_(make_mgr()), slots_(slots) {
     CHECK(mgr_ != nullptr && imb_get_errno(mgr_.get()) == 0);
   }
-  ~IpsecMbAead() override {
+  ~IpsecMb() {
     for (std::size_t slot = 0; slot != slots_.size(); ++slot) wipe(slot);
   }
-  IpsecMbAead(const IpsecMbAead&) = delete;
-  IpsecMbAead& operator=(const IpsecMbAead&) = delete;
+  IpsecMb(const IpsecMb&) = delete;
+  IpsecMb& operator=(const IpsecMb&) = delete;
 
-  void set_key(std::size_t slot, const AeadKey& key) noexcept override {
+  void set_key(std::size_t slot, const AeadKey& key) noexcept {
     IMB_AES128_GCM_PRE(mgr_.get(), key.data(), &slots_[slot].data);
   }
 
-  void wipe(std::size_t slot) noexcept override { OPENSSL_cleanse(&slots_[slot], sizeof(Slot)); }
+  void wipe(std::size_t slot) noexcept { OPENSSL_cleanse(&slots_[slot], sizeof(Slot)); }
 
   void seal(std::size_t slot, const AeadIv& nonce, Bytes associated, Bytes plain,
-            std::uint8_t* out) noexcept override {
+            std::uint8_t* out) noexcept {
     IMB_AES128_GCM_ENC(mgr_.get(), &slots_[slot].data, &context_, out, plain.data(), plain.size(), nonce.data(),
                        associated.data(), associated.size(), out + plain.size(), aead_tag_bytes);
   }
 
   bool open(std::size_t slot, const AeadIv& nonce, Bytes associated, MutableBytes text,
-            const std::uint8_t* tag) noexcept override {
+            const std::uint8_t* tag) noexcept {
     std::array<std::uint8_t, aead_tag_bytes> computed;
     IMB_AES128_GCM_DEC(mgr_.get(), &slots_[slot].data, &context_, text.data(), text.data(), text.size(), nonce.data(),
                        associated.data(), associated.size(), computed.data(), aead_tag_bytes);
@@ -69,9 +71,9 @@ class IpsecMbAead final : public Aead {
   alignas(64) gcm_context_data context_{};
 };
 
-class OpensslAead final : public Aead {
+class Aead::Openssl {
  public:
-  explicit OpensslAead(std::size_t slots) : cipher_(EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr)) {
+  explicit Openssl(std::size_t slots) : cipher_(EVP_CIPHER_fetch(nullptr, "AES-128-GCM", nullptr)) {
     CHECK(cipher_ != nullptr);
     contexts_.resize(slots);
     for (EVP_CIPHER_CTX*& context : contexts_) {
@@ -82,21 +84,21 @@ class OpensslAead final : public Aead {
       CHECK(EVP_DecryptInit_ex2(context, nullptr, nullptr, AeadIv{}.data(), nullptr) == 1);
     }
   }
-  ~OpensslAead() override {
+  ~Openssl() {
     for (EVP_CIPHER_CTX* context : contexts_) EVP_CIPHER_CTX_free(context);
     EVP_CIPHER_free(cipher_);
   }
-  OpensslAead(const OpensslAead&) = delete;
-  OpensslAead& operator=(const OpensslAead&) = delete;
+  Openssl(const Openssl&) = delete;
+  Openssl& operator=(const Openssl&) = delete;
 
-  void set_key(std::size_t slot, const AeadKey& key) noexcept override {
+  void set_key(std::size_t slot, const AeadKey& key) noexcept {
     CHECK(EVP_EncryptInit_ex2(contexts_[slot], nullptr, key.data(), nullptr, nullptr) == 1);
   }
 
-  void wipe(std::size_t slot) noexcept override { set_key(slot, AeadKey{}); }
+  void wipe(std::size_t slot) noexcept { set_key(slot, AeadKey{}); }
 
   void seal(std::size_t slot, const AeadIv& nonce, Bytes associated, Bytes plain,
-            std::uint8_t* out) noexcept override {
+            std::uint8_t* out) noexcept {
     EVP_CIPHER_CTX* const context = contexts_[slot];
     int bytes = 0;
     bool ok = EVP_EncryptInit_ex2(context, nullptr, nullptr, nonce.data(), nullptr) == 1;
@@ -110,7 +112,7 @@ class OpensslAead final : public Aead {
   }
 
   bool open(std::size_t slot, const AeadIv& nonce, Bytes associated, MutableBytes text,
-            const std::uint8_t* tag) noexcept override {
+            const std::uint8_t* tag) noexcept {
     EVP_CIPHER_CTX* const context = contexts_[slot];
     std::array<std::uint8_t, aead_tag_bytes> expected;
     std::copy_n(tag, aead_tag_bytes, expected.begin());
@@ -133,8 +135,6 @@ class OpensslAead final : public Aead {
   std::vector<EVP_CIPHER_CTX*> contexts_;
 };
 
-}  // namespace
-
 std::string_view aead_backend_name(AeadBackend backend) noexcept {
   return backend == AeadBackend::ipsec_mb ? "ipsec-mb" : "openssl";
 }
@@ -149,9 +149,31 @@ AeadBackend probe_aead_backend() noexcept {
   return AeadBackend::ipsec_mb;
 }
 
-std::unique_ptr<Aead> make_aead(AeadBackend backend, std::size_t slots) {
-  if (backend == AeadBackend::ipsec_mb) return std::make_unique<IpsecMbAead>(slots);
-  return std::make_unique<OpensslAead>(slots);
+Aead::Aead(AeadBackend backend, std::size_t slots) {
+  if (backend == AeadBackend::ipsec_mb) {
+    ipsec_mb_ = std::make_unique<IpsecMb>(slots);
+  } else {
+    openssl_ = std::make_unique<Openssl>(slots);
+  }
+}
+
+Aead::~Aead() = default;
+
+void Aead::set_key(std::size_t slot, const AeadKey& key) noexcept {
+  ipsec_mb_ != nullptr ? ipsec_mb_->set_key(slot, key) : openssl_->set_key(slot, key);
+}
+
+void Aead::wipe(std::size_t slot) noexcept { ipsec_mb_ != nullptr ? ipsec_mb_->wipe(slot) : openssl_->wipe(slot); }
+
+void Aead::seal(std::size_t slot, const AeadIv& nonce, Bytes associated, Bytes plain, std::uint8_t* out) noexcept {
+  ipsec_mb_ != nullptr ? ipsec_mb_->seal(slot, nonce, associated, plain, out)
+                       : openssl_->seal(slot, nonce, associated, plain, out);
+}
+
+bool Aead::open(std::size_t slot, const AeadIv& nonce, Bytes associated, MutableBytes text,
+                const std::uint8_t* tag) noexcept {
+  return ipsec_mb_ != nullptr ? ipsec_mb_->open(slot, nonce, associated, text, tag)
+                              : openssl_->open(slot, nonce, associated, text, tag);
 }
 
 }  // namespace corelay::dataplane

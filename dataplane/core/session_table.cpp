@@ -134,7 +134,7 @@ struct SessionTable::State {
         peers(peers_max),
         receive_keys(peers_max * receive_keys_per_peer),
         key_ids(peers_max * receive_keys_per_peer),
-        aead(make_aead(chosen, peers_max * slots_per_peer)) {
+        aead(chosen, peers_max * slots_per_peer) {
     CHECK(lane < source_lanes_max && peers_max < peer_none);
   }
 
@@ -147,7 +147,7 @@ struct SessionTable::State {
     ReceiveKey& key = receive_keys[index];
     if (!key.is_live) return;
     key_ids.erase(key.key_id);
-    aead->wipe(receive_slot(index));
+    aead.wipe(receive_slot(index));
     OPENSSL_cleanse(key.iv.data(), key.iv.size());
     key.is_live = false;
     key.expires = never;
@@ -162,7 +162,7 @@ struct SessionTable::State {
     key.iv = keys.iv;
     key.expires = never;
     for (ReplayWindow& window : key.windows) window.reset();
-    aead->set_key(receive_slot(index), keys.key);
+    aead.set_key(receive_slot(index), keys.key);
     key_ids.insert(keys.key_id, static_cast<std::uint32_t>(index));
   }
 
@@ -180,7 +180,7 @@ struct SessionTable::State {
   std::vector<Peer> peers;
   std::vector<ReceiveKey> receive_keys;  // of peer p: 2 p and 2 p + 1
   KeyIdTable key_ids;
-  std::unique_ptr<Aead> aead;
+  Aead aead;
   Instant next_expiry = never;
 };
 
@@ -211,7 +211,7 @@ void SessionTable::install(Instant now, PeerIndex peer_index, const SessionKeys&
   peer.send_key_id = keys.send.key_id;
   peer.send_iv = keys.send.iv;
   peer.next_packet_number = 1;
-  state_->aead->set_key(State::send_slot(peer_index), keys.send.key);
+  state_->aead.set_key(State::send_slot(peer_index), keys.send.key);
 }
 
 void SessionTable::remove(PeerIndex peer_index) noexcept {
@@ -221,7 +221,7 @@ void SessionTable::remove(PeerIndex peer_index) noexcept {
   for (std::size_t i = 0; i != receive_keys_per_peer; ++i) {
     state_->end_receive_key(peer_index * receive_keys_per_peer + i);
   }
-  state_->aead->wipe(State::send_slot(peer_index));
+  state_->aead.wipe(State::send_slot(peer_index));
   OPENSSL_cleanse(peer.send_iv.data(), peer.send_iv.size());
   peer = Peer{};
 }
@@ -250,7 +250,7 @@ Opened SessionTable::open(Instant now, std::span<std::uint8_t> datagram) noexcep
   if (!window.is_fresh(packet_number)) return {Open::replayed};
 
   const auto frame = datagram.subspan(datagram_header_bytes, datagram.size() - datagram_overhead_bytes);
-  const bool authentic = state.aead->open(State::receive_slot(index), nonce_of(key.iv, source_lane, packet_number),
+  const bool authentic = state.aead.open(State::receive_slot(index), nonce_of(key.iv, source_lane, packet_number),
                                           datagram.first(datagram_header_bytes), frame, frame.data() + frame.size());
   if (!authentic) return {Open::unauthentic};
   window.accept(packet_number);
@@ -269,7 +269,7 @@ std::size_t SessionTable::seal(PeerIndex peer_index, std::span<const std::uint8_
   out[3] = 0;
   store_le(out + 4, peer.send_key_id);
   store_le(out + 8, packet_number);
-  state_->aead->seal(State::send_slot(peer_index), nonce_of(peer.send_iv, state_->lane, packet_number),
+  state_->aead.seal(State::send_slot(peer_index), nonce_of(peer.send_iv, state_->lane, packet_number),
                      {out, datagram_header_bytes}, frame, out + datagram_header_bytes);
   return frame.size() + datagram_overhead_bytes;
 }
