@@ -63,7 +63,10 @@ void Relay::on_tick(Instant now, Outbox& out) noexcept {
   state.decode_one(now);
   state.hash_one(now);
   state.load_some(now);
-  if (now >= state.housekeep_at) state.housekeep(now);
+  if (now >= state.housekeep_at) {
+    state.housekeep(now);
+    state.housekeep_at = never;
+  }
   state.pump(now, out);
   state.flush_events(out);
   state.update_deadline(now, out);

@@ -57,7 +57,8 @@ bool Relay::State::decode_one(Instant now) noexcept {
   generation.is_decoded = true;
   ++message.generations_decoded;
   counters.add(Counter::generations_decoded_total);
-  if (ref.generation == message.generations_hashed) queue_hash(ref.message);
+  // Hashing goes in order: this may be the generation it waited for, or any after a restart.
+  if (messages.generation(message, message.generations_hashed).is_decoded) queue_hash(ref.message);
   static_cast<void>(now);
   return true;
 }
