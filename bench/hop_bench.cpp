@@ -151,12 +151,13 @@ double measure_idle(Duration length) {
   return static_cast<double>(after.run_ns - before.run_ns) / static_cast<double>(length.ns);
 }
 
-void run_relay(Case& c, const Sizes& sizes, std::span<const std::unique_ptr<PreparedMessage>> messages) {
+void run_relay(Case& c, BackendChoice backend, const Sizes& sizes, std::span<const std::unique_ptr<PreparedMessage>> messages) {
   DataplaneConfig config;
   config.relay = relay_params(c.verify_first);
   config.bind_address = "127.0.0.1";
   config.port = 0;
   config.idle = c.idle;
+  config.backend = backend;
   auto relay = Dataplane::start(config, nullptr);
   CHECK(relay);
   Neighbours neighbours(**relay);
@@ -177,6 +178,7 @@ void run_relay(Case& c, const Sizes& sizes, std::span<const std::unique_ptr<Prep
 
 void run_echo(Case& c, const Sizes& sizes, std::size_t bytes) {
   std::atomic<bool> stop{false};
+  std::atomic<bool> ready{false};
   LoopbackSocket here;
   LoopbackSocket there;
   here.connect_to(there.port());
@@ -184,11 +186,13 @@ void run_echo(Case& c, const Sizes& sizes, std::size_t bytes) {
   std::thread echo([&] {
     pin_to(1);
     std::array<std::uint8_t, 2048> buffer{};
+    ready = true;
     while (!stop.load(std::memory_order_relaxed)) {
       const ssize_t got = recv(there.fd(), buffer.data(), buffer.size(), 0);
       if (got > 0) static_cast<void>(send(there.fd(), buffer.data(), static_cast<std::size_t>(got), 0));
     }
   });
+  while (!ready) std::this_thread::sleep_for(std::chrono::microseconds(100));
   std::vector<std::uint8_t> datagram(bytes, 7);
   std::array<std::uint8_t, 2048> answer{};
   for (std::size_t i = 0; i < sizes.pings + sizes.warm_up; ++i) {
@@ -219,7 +223,7 @@ void print_rows(std::vector<Case>& cases) {
   std::printf("\n]}\n");
 }
 
-int run(bool smoke) {
+int run(bool smoke, BackendChoice backend) {
   const Sizes sizes = smoke ? Sizes{1, 20, 5} : Sizes{};
   std::vector<Case> cases{{"spin", IdleMode::spin, false, microseconds(200)},
                           {"spin", IdleMode::spin, true, microseconds(200)},
@@ -234,7 +238,7 @@ int run(bool smoke) {
     std::fprintf(stderr, "hop: round %zu of %zu\n", round + 1, sizes.rounds);
     for (Case& c : cases) {
       run_echo(c, sizes, datagram_bytes);
-      run_relay(c, sizes, messages);
+      run_relay(c, backend, sizes, messages);
     }
   }
   print_rows(cases);
@@ -244,4 +248,16 @@ int run(bool smoke) {
 }  // namespace
 }  // namespace corelay::bench
 
-int main(int argc, char** argv) { return corelay::bench::run(argc > 1 && std::string_view(argv[1]) == "--smoke"); }
+/// hop_bench [--smoke] [--backend socket|uring]
+int main(int argc, char** argv) {
+  using corelay::dataplane::BackendChoice;
+  bool smoke = false;
+  BackendChoice backend = BackendChoice::automatic;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--smoke") smoke = true;
+    if (argument == "socket") backend = BackendChoice::socket;
+    if (argument == "uring") backend = BackendChoice::uring;
+  }
+  return corelay::bench::run(smoke, backend);
+}
