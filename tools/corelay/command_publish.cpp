@@ -68,7 +68,6 @@ class Publisher {
       if (trace == nullptr || !is_ours(*trace)) continue;
       if (trace->kind == TraceKind::published) return report_published(payload, Clock::now() - sent_at);
       if (trace->kind == TraceKind::rejected) return report_refused(trace->reason);
-      if (trace->kind == TraceKind::duplicate) return report_refused("the same bytes were published a moment ago");
     }
     return console_.fail(ExitCode::timed_out,
                          fmt::format("{} did not say within {} what became of the message{}", options_.address,
@@ -77,9 +76,10 @@ class Publisher {
   }
 
  private:
+  /// A node that refuses before it has hashed sends no id, or zeros.
   [[nodiscard]] bool is_ours(const Trace& trace) const {
-    if (trace.kind == TraceKind::joined || trace.kind == TraceKind::left) return false;
-    return trace.message_id.empty() || trace.message_id == digest_ || trace.message_id == hex();
+    const bool has_no_id = trace.message_id.find_first_not_of(std::string_view("0\0", 2)) == std::string::npos;
+    return has_no_id || trace.message_id == digest_ || trace.message_id == hex();
   }
   [[nodiscard]] std::string hex() const { return to_hex(as_bytes(digest_)); }
 

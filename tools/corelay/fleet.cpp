@@ -97,8 +97,9 @@ std::optional<std::vector<std::string>> peers_of(const FleetNode& node) {
   return peers;
 }
 
-bool is_ready(const FleetNode& node) {
-  const auto reply = http_get(node.api(), "/readyz", milliseconds(500));
+/// A node alone has nobody to be ready for: it is alive.
+bool is_ready(const FleetNode& node, bool is_alone) {
+  const auto reply = http_get(node.api(), is_alone ? "/livez" : "/readyz", milliseconds(500));
   return reply && reply->status == 200;
 }
 
@@ -112,7 +113,7 @@ std::string lack_of(const FleetNode& node, const std::vector<FleetNode>& all) {
     missing += (missing.empty() ? "" : ", ") + std::to_string(other.number);
   }
   if (!missing.empty()) return fmt::format("node {} is not connected to node {}", node.number, missing);
-  return is_ready(node) ? "" : fmt::format("node {} is connected but not ready (GET /readyz)", node.number);
+  return is_ready(node, all.size() == 1) ? "" : fmt::format("node {} is connected but not ready (GET /readyz)", node.number);
 }
 
 }  // namespace

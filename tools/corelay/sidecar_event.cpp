@@ -64,9 +64,8 @@ struct Shape {
   std::uint32_t topic;
   std::uint32_t reason;
 };
-constexpr std::array<Shape, 5> shapes{{{0, TraceKind::published, 4, 1, 2, 0},
+constexpr std::array<Shape, 4> shapes{{{0, TraceKind::published, 4, 1, 2, 0},
                                        {1, TraceKind::rejected, 5, 1, 4, 3},
-                                       {2, TraceKind::duplicate, 6, 1, 3, 0},
                                        {9, TraceKind::joined, 13, 0, 1, 0},
                                        {10, TraceKind::left, 14, 0, 2, 0}}};
 

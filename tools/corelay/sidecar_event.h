@@ -23,7 +23,7 @@ struct SidecarMessage {
 [[nodiscard]] Expected<SidecarMessage> parse_message(std::string_view json);
 
 /// The trace events that answer a command; all others are `other`.
-enum class TraceKind { published, rejected, duplicate, joined, left, other };
+enum class TraceKind { published, rejected, joined, left, other };
 
 struct Trace {
   TraceKind kind = TraceKind::other;
