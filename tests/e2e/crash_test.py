@@ -1,4 +1,4 @@
-"""kill -9 of a relay in the middle of a transfer: everybody else gets everything, and the dead node comes back itself."""
+"""kill -9 of a relay in mid-transfer: everybody else gets everything, and the dead node comes back as itself."""
 
 import os
 import threading

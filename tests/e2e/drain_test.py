@@ -27,7 +27,8 @@ def test_sigterm_while_a_message_leaves():
     path = fleet.directory / "payload"
     path.write_bytes(payload)
     before = fleet[1].metrics()["corelay_rx_coded_innovative_total"]
-    publishing = start_process([CORELAY, "publish", "--addr", fleet[2].sidecar, "--topic", "drain", "--file", str(path)],
+    publishing = start_process([CORELAY, "publish", "--addr", fleet[2].sidecar, "--topic", "drain",
+                                "--file", str(path)],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     wait_until("the transfer to be under way",
                lambda: fleet[1].metrics()["corelay_rx_coded_innovative_total"] > before + 50)

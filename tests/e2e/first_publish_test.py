@@ -28,7 +28,8 @@ def test_alone_is_refused_after_the_hold():
 def test_held_until_a_peer_comes():
     fleet = Fleet(2, {"CORELAY_PUBLISH_HOLD_MS": "20000"}, is_started=False)
     fleet[1].start().wait_live()
-    publishing = start_process([CORELAY, "publish", "--addr", fleet[1].sidecar, "--topic", "held", "--message", "early"],
+    publishing = start_process([CORELAY, "publish", "--addr", fleet[1].sidecar, "--topic", "held",
+                                "--message", "early"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(1.0)
     assert publishing.poll() is None, "the publish was answered while the node had no peers"

@@ -35,7 +35,8 @@ TEST(ConsoleTable, ShortRowsAreFilled) {
 
 TEST(Yaml, NestedListsAndObjects) {
   const Json value{{"count", 2},
-                   {"nodes", Json::array({Json{{"node", 1}, {"peers", Json::array({"a", "b"})}}, Json{{"node", 2}, {"peers", Json::array()}}})},
+                   {"nodes", Json::array({Json{{"node", 1}, {"peers", Json::array({"a", "b"})}},
+                                          Json{{"node", 2}, {"peers", Json::array()}}})},
                    {"ok", true},
                    {"none", nullptr}};
   EXPECT_EQ(to_yaml(value),
@@ -52,7 +53,8 @@ TEST(Yaml, NestedListsAndObjects) {
 }
 
 TEST(Yaml, StringsThatWouldReadAsSomethingElseAreQuoted) {
-  for (const char* text : {"0.29", "true", "No", "null", "", "a: b", "- a", "#c", "12D3Koo", "line\nbreak", "~"}) {
+  for (const char* text :
+       {"0.29", "true", "No", "null", "", "a: b", "- a", "#c", "12D3Koo", "line\nbreak", "~"}) {
     EXPECT_EQ(to_yaml(Json{{"k", text}}), "k: " + Json(text).dump() + "\n");
   }
   for (const char* text : {"optimum", "/ip4/127.0.0.1/tcp/7070", "v0.1.0"}) {

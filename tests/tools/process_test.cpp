@@ -19,7 +19,10 @@ using std::chrono::milliseconds;
 
 class ProcessTest : public ::testing::Test {
  protected:
-  ProcessTest() { log_ = std::filesystem::temp_directory_path() / ("corelay_process_test." + std::to_string(getpid())); }
+  ProcessTest() {
+    log_ = std::filesystem::temp_directory_path() /
+           ("corelay_process_test." + std::to_string(getpid()));
+  }
   ~ProcessTest() override { std::filesystem::remove(log_); }
 
   Launch shell(const std::string& script) const {
@@ -107,7 +110,8 @@ TEST(Ports, ATakenPortIsSeenAndItsHolderNamed) {
   ASSERT_EQ(getsockname(descriptor, reinterpret_cast<sockaddr*>(&address), &length), 0);
   const std::uint16_t port = ntohs(address.sin_port);
   EXPECT_FALSE(is_port_free(Transport::tcp, port));
-  EXPECT_EQ(port_holder(Transport::tcp, port), "command_line_test (pid " + std::to_string(getpid()) + ")");
+  EXPECT_EQ(port_holder(Transport::tcp, port),
+            "command_line_test (pid " + std::to_string(getpid()) + ")");
   close(descriptor);
   EXPECT_TRUE(is_port_free(Transport::tcp, port));
 }

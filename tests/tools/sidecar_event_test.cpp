@@ -9,8 +9,9 @@ namespace {
 using namespace std::string_literals;
 
 TEST(SidecarMessage, BothSpellingsOfTheKeys) {
-  for (const char* json : {R"({"source_node_id":"12D3","topic":"t","message_id":"ab","message":"aGk="})",
-                           R"({"SourceNodeID":"12D3","Topic":"t","MessageID":"ab","Message":"aGk="})"}) {
+  for (const char* json :
+       {R"({"source_node_id":"12D3","topic":"t","message_id":"ab","message":"aGk="})",
+        R"({"SourceNodeID":"12D3","Topic":"t","MessageID":"ab","Message":"aGk="})"}) {
     const auto message = parse_message(json);
     ASSERT_TRUE(message) << json;
     EXPECT_EQ(message->topic, "t");
@@ -45,7 +46,9 @@ TEST(SidecarTrace, Published) {
 
 // rejectMessage 5 {messageID 1, receivedFrom 2, reason 3, topic 4}
 TEST(SidecarTrace, RejectedWithItsReason) {
-  const auto trace = parse_trace("\x08\x01\x2a\x0d\x0a\x02id\x1a\x04" "full\x22\x01t"s);
+  const auto trace = parse_trace(
+      "\x08\x01\x2a\x0d\x0a\x02id\x1a\x04"
+      "full\x22\x01t"s);
   ASSERT_TRUE(trace);
   EXPECT_EQ(trace->kind, TraceKind::rejected);
   EXPECT_EQ(trace->reason, "full");
@@ -68,13 +71,15 @@ TEST(SidecarTrace, ShardEventsAndUnknownFieldsAreOther) {
   const auto shard = parse_trace("\x08\x10\xa2\x01\x04\x0a\x02id"s);  // newShard 20
   ASSERT_TRUE(shard);
   EXPECT_EQ(shard->kind, TraceKind::other);
-  const auto fields = parse_trace("\x08\x40\x19\x01\x02\x03\x04\x05\x06\x07\x08\x1d\x01\x02\x03\x04\xfa\x07\x01x"s);
+  const auto fields =
+      parse_trace("\x08\x40\x19\x01\x02\x03\x04\x05\x06\x07\x08\x1d\x01\x02\x03\x04\xfa\x07\x01x"s);
   ASSERT_TRUE(fields);
   EXPECT_EQ(fields->kind, TraceKind::other);
 }
 
 TEST(SidecarTrace, BytesThatAreNoProtobufAreMalformed) {
-  for (const std::string& bytes : {"\x08"s, "\x22\x7f"s, "\x22\xff\xff\xff\xff\x0f"s, "\x0b"s, "\x08\x00\x22\x02\x0a\x09"s}) {
+  for (const std::string& bytes :
+       {"\x08"s, "\x22\x7f"s, "\x22\xff\xff\xff\xff\x0f"s, "\x0b"s, "\x08\x00\x22\x02\x0a\x09"s}) {
     EXPECT_FALSE(parse_trace(bytes));
   }
 }

@@ -51,7 +51,8 @@ TEST(Text, SizesInBinaryUnits) {
   EXPECT_EQ(parse_bytes("100KiB"), 102400u);
   EXPECT_EQ(parse_bytes("4M"), 4194304u);
   EXPECT_EQ(parse_bytes("1.5KiB"), 1536u);
-  for (const char* wrong : {"", "KiB", "-1", "3x", "4 MiB", "1e3"}) EXPECT_EQ(parse_bytes(wrong), std::nullopt) << wrong;
+  for (const char* wrong : {"", "KiB", "-1", "3x", "4 MiB", "1e3"})
+    EXPECT_EQ(parse_bytes(wrong), std::nullopt) << wrong;
 }
 
 TEST(Text, PrintableIsUtf8WithoutControls) {
@@ -78,8 +79,9 @@ TEST(Text, QuotesAndEscapes) {
 TEST(Text, PayloadsAreShownAsTextOnlyWhereShortAndPrintable) {
   EXPECT_EQ(shown_payload("hello"), "\"hello\"");
   EXPECT_EQ(shown_payload(""), "\"\"");
-  EXPECT_EQ(shown_payload(std::string(1, '\0')),
-            "1 bytes (1 B), SHA-256 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+  EXPECT_EQ(
+      shown_payload(std::string(1, '\0')),
+      "1 bytes (1 B), SHA-256 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
   EXPECT_TRUE(shown_payload(std::string(513, 'x')).starts_with("513 bytes (513 B), SHA-256 "));
 }
 
@@ -98,14 +100,16 @@ TEST(Digest, KnownVectors) {
 }
 
 TEST(Digest, Base64BothWays) {
-  for (const auto& [plain, coded] : {std::pair{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}}) {
+  for (const auto& [plain, coded] :
+       {std::pair{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}}) {
     EXPECT_EQ(base64(plain), coded);
     EXPECT_EQ(from_base64(coded), plain);
   }
   std::string all(256, '\0');
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<char>(i);
   EXPECT_EQ(from_base64(base64(all)), all);
-  for (const char* wrong : {"Zg=", "Z", "Zg!=", "####"}) EXPECT_EQ(from_base64(wrong), std::nullopt) << wrong;
+  for (const char* wrong : {"Zg=", "Z", "Zg!=", "####"})
+    EXPECT_EQ(from_base64(wrong), std::nullopt) << wrong;
 }
 
 }  // namespace

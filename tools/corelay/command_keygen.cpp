@@ -11,9 +11,11 @@ ExitCode keygen(const Console& console, const KeygenOptions& options) {
   if (path.extension() != ".key") path /= "p2p.key";
   std::error_code error;
   const bool exists = std::filesystem::exists(path, error);
-  if (!exists && path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
+  if (!exists && path.has_parent_path())
+    std::filesystem::create_directories(path.parent_path(), error);
   if (error) {
-    return console.fail(ExitCode::usage, "cannot make " + path.parent_path().string() + ": " + error.message(),
+    return console.fail(ExitCode::usage,
+                        "cannot make " + path.parent_path().string() + ": " + error.message(),
                         "another folder: corelay keygen --out DIR");
   }
 
@@ -21,15 +23,17 @@ ExitCode keygen(const Console& console, const KeygenOptions& options) {
   if (exists) {
     auto loaded = libp2p::Identity::load(path.string());
     if (!loaded) {
-      return console.fail(ExitCode::usage, path.string() + " is there but no key can be read from it: " +
-                                               loaded.error().describe(),
-                          "move it away, or name another file: corelay keygen --out FILE.key");
+      return console.fail(
+          ExitCode::usage,
+          path.string() + " is there but no key can be read from it: " + loaded.error().describe(),
+          "move it away, or name another file: corelay keygen --out FILE.key");
     }
     identity = std::move(*loaded);
   } else {
     identity = libp2p::Identity::generate();
     if (const auto saved = identity.save(path.string()); !saved) {
-      return console.fail(ExitCode::failed, "cannot write " + path.string() + ": " + saved.error().describe());
+      return console.fail(ExitCode::failed,
+                          "cannot write " + path.string() + ": " + saved.error().describe());
     }
   }
 

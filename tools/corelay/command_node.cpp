@@ -12,10 +12,13 @@ using Json = nlohmann::ordered_json;
 
 const char* path_of(NodeQuestion question) {
   switch (question) {
-    case NodeQuestion::health: return "/api/v1/health";
-    case NodeQuestion::version: return "/api/v1/version";
+    case NodeQuestion::health:
+      return "/api/v1/health";
+    case NodeQuestion::version:
+      return "/api/v1/version";
     case NodeQuestion::state:
-    case NodeQuestion::peers: break;
+    case NodeQuestion::peers:
+      break;
   }
   return "/api/v1/node-state";
 }
@@ -33,7 +36,8 @@ std::string shown(const Json& value, std::size_t indent) {
   return text;
 }
 
-/// The published names in the order and the words of a person; names we do not know follow as they are.
+/// The published names in the order and the words of a person; names we do not know follow as they
+/// are.
 struct Label {
   const char* key;
   const char* label;
@@ -51,13 +55,15 @@ std::string labelled(const Json& reply) {
   std::string text;
   const auto add = [&](const std::string& name, const Json& value, const char* unit) {
     const std::string line = shown(value, label_width);
-    text += fmt::format("{:<{}}{}{}\n", name, label_width, line.empty() ? "-" : line, line.empty() ? "" : unit);
+    text += fmt::format("{:<{}}{}{}\n", name, label_width, line.empty() ? "-" : line,
+                        line.empty() ? "" : unit);
   };
   for (const Label& label : labels) {
     if (reply.contains(label.key)) add(label.label, reply[label.key], label.unit);
   }
   for (const auto& [key, value] : reply.items()) {
-    const bool is_known = std::any_of(std::begin(labels), std::end(labels), [&](const Label& l) { return key == l.key; });
+    const bool is_known = std::any_of(std::begin(labels), std::end(labels),
+                                      [&](const Label& l) { return key == l.key; });
     if (!is_known) add(key, value, "");
   }
   return text;
@@ -66,7 +72,8 @@ std::string labelled(const Json& reply) {
 ExitCode show_peers(const Console& console, const Json& state) {
   const Json peers = state.value("peers", Json::array());
   console.print_value(Json{{"count", peers.size()}, {"peers", peers}});
-  if (peers.empty()) console.print_table("No peers: the node is alone. Has it bootstrap peers (BOOTSTRAP_PEERS)?\n");
+  if (peers.empty())
+    console.print_table("No peers: the node is alone. Has it bootstrap peers (BOOTSTRAP_PEERS)?\n");
   for (const Json& peer : peers) console.print_table(shown(peer, 0) + "\n");
   return ExitCode::ok;
 }
@@ -81,16 +88,19 @@ ExitCode node(const Console& console, const NodeOptions& options) {
     if (error.code == ErrorCode::invalid_argument) {
       return console.fail(ExitCode::usage, error.what, "--api localhost:9091");
     }
-    const ExitCode code = error.code == ErrorCode::timed_out ? ExitCode::timed_out : ExitCode::unreachable;
-    return console.fail(code, fmt::format("no node API at {}: {}", options.address, error.what),
-                        "--api HOST:PORT of a running node; a fleet of 'corelay up' has 9091, 9092, ...");
+    const ExitCode code =
+        error.code == ErrorCode::timed_out ? ExitCode::timed_out : ExitCode::unreachable;
+    return console.fail(
+        code, fmt::format("no node API at {}: {}", options.address, error.what),
+        "--api HOST:PORT of a running node; a fleet of 'corelay up' has 9091, 9092, ...");
   }
   const Json body = Json::parse(reply->body, nullptr, false);
   if (reply->status != 200 || !body.is_object()) {
-    return console.fail(ExitCode::failed,
-                        fmt::format("{} answered GET {} with status {} and not with the node's JSON", options.address,
-                                    path, reply->status),
-                        "is this the API port (API_PORT) of a node, and not its sidecar or p2p port?");
+    return console.fail(
+        ExitCode::failed,
+        fmt::format("{} answered GET {} with status {} and not with the node's JSON",
+                    options.address, path, reply->status),
+        "is this the API port (API_PORT) of a node, and not its sidecar or p2p port?");
   }
   if (options.question == NodeQuestion::peers) return show_peers(console, body);
   console.print_table(labelled(body));

@@ -66,19 +66,22 @@ class Publisher {
       if (const auto* ended = std::get_if<SidecarEnded>(&*event)) return report_end(ended->error);
       const auto* trace = std::get_if<Trace>(&*event);
       if (trace == nullptr || !is_ours(*trace)) continue;
-      if (trace->kind == TraceKind::published) return report_published(payload, Clock::now() - sent_at);
+      if (trace->kind == TraceKind::published)
+        return report_published(payload, Clock::now() - sent_at);
       if (trace->kind == TraceKind::rejected) return report_refused(trace->reason);
     }
-    return console_.fail(ExitCode::timed_out,
-                         fmt::format("{} did not say within {} what became of the message{}", options_.address,
-                                     human_time(options_.timeout), is_written ? "" : " (the stream is closed)"),
-                         "'corelay node health' and the node's log; --timeout for a longer wait");
+    return console_.fail(
+        ExitCode::timed_out,
+        fmt::format("{} did not say within {} what became of the message{}", options_.address,
+                    human_time(options_.timeout), is_written ? "" : " (the stream is closed)"),
+        "'corelay node health' and the node's log; --timeout for a longer wait");
   }
 
  private:
   /// A node that refuses before it has hashed sends no id, or zeros.
   [[nodiscard]] bool is_ours(const Trace& trace) const {
-    const bool has_no_id = trace.message_id.find_first_not_of(std::string_view("0\0", 2)) == std::string::npos;
+    const bool has_no_id =
+        trace.message_id.find_first_not_of(std::string_view("0\0", 2)) == std::string::npos;
     return has_no_id || trace.message_id == digest_ || trace.message_id == hex();
   }
   [[nodiscard]] std::string hex() const { return to_hex(as_bytes(digest_)); }
@@ -86,32 +89,39 @@ class Publisher {
   /// One remark after two seconds of silence: the usual reason is a node without peers.
   void say_waiting(Clock::duration waited) {
     if (waited < std::chrono::seconds(2) || std::exchange(has_said_waiting_, true)) return;
-    console_.note("No answer yet. A node without peers holds a message until one comes, or refuses it in the end.");
+    console_.note(
+        "No answer yet. A node without peers holds a message until one comes, or refuses it in the "
+        "end.");
   }
 
   ExitCode report_published(const Payload& payload, Clock::duration took) const {
     if (console_.is_table()) {
-      const bool is_text = payload.name.empty() && payload.bytes.size() <= 512 && is_printable(payload.bytes);
+      const bool is_text =
+          payload.name.empty() && payload.bytes.size() <= 512 && is_printable(payload.bytes);
       if (is_text) {
-        console_.print(fmt::format("Published {} to {}\n", in_quotes(payload.bytes), in_quotes(options_.topic)));
+        console_.print(fmt::format("Published {} to {}\n", in_quotes(payload.bytes),
+                                   in_quotes(options_.topic)));
       } else {
-        console_.print(fmt::format("Published {} bytes ({}){} to {} in {}\n", with_commas(payload.bytes.size()),
-                                   human_bytes(payload.bytes.size()), payload.name.empty() ? "" : " of " + payload.name,
-                                   in_quotes(options_.topic), human_time(took)));
+        console_.print(fmt::format(
+            "Published {} bytes ({}){} to {} in {}\n", with_commas(payload.bytes.size()),
+            human_bytes(payload.bytes.size()), payload.name.empty() ? "" : " of " + payload.name,
+            in_quotes(options_.topic), human_time(took)));
         console_.print(console_.dim(fmt::format("  message id (SHA-256) {}", hex())) + "\n");
       }
     }
-    console_.print_value({{"status", "published"},
-                          {"topic", options_.topic},
-                          {"message_id", hex()},
-                          {"bytes", payload.bytes.size()},
-                          {"milliseconds", std::chrono::duration<double, std::milli>(took).count()}});
+    console_.print_value(
+        {{"status", "published"},
+         {"topic", options_.topic},
+         {"message_id", hex()},
+         {"bytes", payload.bytes.size()},
+         {"milliseconds", std::chrono::duration<double, std::milli>(took).count()}});
     return ExitCode::ok;
   }
 
   ExitCode report_refused(const std::string& reason) const {
-    return console_.fail(ExitCode::refused, fmt::format("{} refused the message: {}", options_.address,
-                                                        reason.empty() ? "no reason given" : reason));
+    return console_.fail(ExitCode::refused,
+                         fmt::format("{} refused the message: {}", options_.address,
+                                     reason.empty() ? "no reason given" : reason));
   }
 
   ExitCode report_end(const Error& error) const {
@@ -119,13 +129,16 @@ class Publisher {
       case ErrorCode::too_large:
       case ErrorCode::invalid_argument:
       case ErrorCode::permission_denied:
-      case ErrorCode::unauthenticated: return report_refused(error.what);
-      default: break;
+      case ErrorCode::unauthenticated:
+        return report_refused(error.what);
+      default:
+        break;
     }
-    return console_.fail(ExitCode::unreachable,
-                         fmt::format("{} went away before it said what became of the message: {}", options_.address,
-                                     error.what),
-                         "'corelay node health', then publish again: the same bytes are delivered once at most");
+    return console_.fail(
+        ExitCode::unreachable,
+        fmt::format("{} went away before it said what became of the message: {}", options_.address,
+                    error.what),
+        "'corelay node health', then publish again: the same bytes are delivered once at most");
   }
 
   const Console& console_;
@@ -148,7 +161,8 @@ ExitCode publish_lines(Publisher& publisher, const PublishOptions& options) {
 
 /// The n-th payload (from 0), made when it is due.
 Expected<Payload> payload_at(const PublishOptions& options, std::uint64_t n) {
-  if (options.message) return Payload{n == 0 ? *options.message : *options.message + std::to_string(n), ""};
+  if (options.message)
+    return Payload{n == 0 ? *options.message : *options.message + std::to_string(n), ""};
   if (options.random_bytes) return Payload{random_payload(*options.random_bytes), "random bytes"};
   const std::string path = options.files.empty() ? "-" : options.files.at(n);
   auto bytes = read_file(path);
@@ -164,20 +178,24 @@ ExitCode publish(const Console& console, const PublishOptions& options) {
   }
   const bool is_from_input = !options.message && !options.random_bytes && options.files.empty();
   if (is_from_input && isatty(STDIN_FILENO) == 1) {
-    return console.fail(ExitCode::usage, "nothing to publish",
-                        "--message TEXT, --file PATH, --random SIZE, or pipe the message to standard input");
+    return console.fail(
+        ExitCode::usage, "nothing to publish",
+        "--message TEXT, --file PATH, --random SIZE, or pipe the message to standard input");
   }
   for (const std::string& path : options.files) {
     if (path != "-" && access(path.c_str(), R_OK) != 0) {
-      return console.fail(ExitCode::usage, fmt::format("cannot read {}: {}", path, std::strerror(errno)));
+      return console.fail(ExitCode::usage,
+                          fmt::format("cannot read {}: {}", path, std::strerror(errno)));
     }
   }
   auto client = SidecarClient::open(options.address, std::chrono::seconds(5));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
-    return console.fail(is_late ? ExitCode::timed_out : ExitCode::unreachable,
-                        fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),
-                        "--addr HOST:PORT of a running node; 'corelay up' starts four, at localhost:33221 to 33224");
+    return console.fail(
+        is_late ? ExitCode::timed_out : ExitCode::unreachable,
+        fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),
+        "--addr HOST:PORT of a running node; 'corelay up' starts four, at localhost:33221 to "
+        "33224");
   }
   Publisher publisher(console, options, **client);
   if (options.is_line_by_line) return publish_lines(publisher, options);

@@ -22,7 +22,8 @@ using std::chrono::milliseconds;
 /// Shows messages the way the options ask for, and counts them.
 class Receiver {
  public:
-  Receiver(const Console& console, const SubscribeOptions& options) : console_(console), options_(options) {}
+  Receiver(const Console& console, const SubscribeOptions& options)
+      : console_(console), options_(options) {}
 
   /// Errors: malformed; what the file system says.
   [[nodiscard]] Expected<void> take(const std::string& json) {
@@ -58,9 +59,11 @@ class Receiver {
 
   void show(const SidecarMessage& message, const std::string& file) const {
     if (console_.is_table()) {
-      const std::string topic = options_.topics.size() > 1 ? fmt::format("[{}] ", message.topic) : "";
+      const std::string topic =
+          options_.topics.size() > 1 ? fmt::format("[{}] ", message.topic) : "";
       const std::string saved = file.empty() ? "" : console_.dim(" in " + file);
-      console_.print(fmt::format("{}Received message: {}{}\n", topic, shown_payload(message.payload), saved));
+      console_.print(
+          fmt::format("{}Received message: {}{}\n", topic, shown_payload(message.payload), saved));
       return;
     }
     nlohmann::ordered_json value{{"topic", message.topic},
@@ -68,9 +71,12 @@ class Receiver {
                                  {"source_node_id", message.source_node_id},
                                  {"bytes", message.payload.size()},
                                  {"sha256", sha256_hex(message.payload)}};
-    if (!file.empty()) value["file"] = file;
-    else if (is_printable(message.payload)) value["message"] = message.payload;
-    else value["message_base64"] = base64(message.payload);
+    if (!file.empty())
+      value["file"] = file;
+    else if (is_printable(message.payload))
+      value["message"] = message.payload;
+    else
+      value["message_base64"] = base64(message.payload);
     console_.print_value(value);
   }
 
@@ -79,7 +85,8 @@ class Receiver {
   std::uint64_t count_ = 0;
 };
 
-/// Subscribes and waits until the node lists every topic, so that "Subscribed" is true when it is printed.
+/// Subscribes and waits until the node lists every topic, so that "Subscribed" is true when it is
+/// printed.
 bool subscribe_all(SidecarClient& client, const std::vector<std::string>& topics) {
   for (const std::string& topic : topics) {
     if (!client.subscribe(topic)) return false;
@@ -99,9 +106,12 @@ bool subscribe_all(SidecarClient& client, const std::vector<std::string>& topics
 
 void announce(const Console& console, const SubscribeOptions& options) {
   for (const std::string& topic : options.topics) {
-    const std::string line = fmt::format("Subscribed to topic {}, waiting for messages…", in_quotes(topic));
-    if (console.is_table() && !options.is_raw) console.print(line + "\n");
-    else console.note(line);
+    const std::string line =
+        fmt::format("Subscribed to topic {}, waiting for messages…", in_quotes(topic));
+    if (console.is_table() && !options.is_raw)
+      console.print(line + "\n");
+    else
+      console.note(line);
   }
 }
 
@@ -112,15 +122,17 @@ ExitCode receive(const Console& console, const SubscribeOptions& options, Sideca
     if (options.count != 0 && receiver.count() >= options.count) return ExitCode::ok;
     if (options.timeout && Clock::now() >= deadline) {
       if (options.count == 0) return ExitCode::ok;
-      return console.fail(ExitCode::timed_out, fmt::format("{} of {} messages came within {}", receiver.count(),
-                                                           options.count, human_time(*options.timeout)));
+      return console.fail(ExitCode::timed_out,
+                          fmt::format("{} of {} messages came within {}", receiver.count(),
+                                      options.count, human_time(*options.timeout)));
     }
     const auto event = client.next(milliseconds(100));
     if (!event) continue;
     if (const auto* ended = std::get_if<SidecarEnded>(&*event)) {
-      return console.fail(ExitCode::unreachable, fmt::format("{} ended the subscription: {}", options.address,
-                                                             ended->error.what),
-                          "'corelay node health'; then subscribe again");
+      return console.fail(
+          ExitCode::unreachable,
+          fmt::format("{} ended the subscription: {}", options.address, ended->error.what),
+          "'corelay node health'; then subscribe again");
     }
     if (const auto* arrival = std::get_if<SidecarArrival>(&*event)) {
       if (const auto taken = receiver.take(arrival->json); !taken) {
@@ -128,7 +140,8 @@ ExitCode receive(const Console& console, const SubscribeOptions& options, Sideca
       }
     }
   }
-  console.note(fmt::format("\n{} message{} received", with_commas(receiver.count()), receiver.count() == 1 ? "" : "s"));
+  console.note(fmt::format("\n{} message{} received", with_commas(receiver.count()),
+                           receiver.count() == 1 ? "" : "s"));
   return ExitCode::ok;
 }
 
@@ -141,15 +154,19 @@ ExitCode subscribe(const Console& console, const SubscribeOptions& options) {
   if (!options.directory.empty()) {
     std::error_code error;
     std::filesystem::create_directories(options.directory, error);
-    if (error) return console.fail(ExitCode::usage, "cannot make " + options.directory + ": " + error.message());
+    if (error)
+      return console.fail(ExitCode::usage,
+                          "cannot make " + options.directory + ": " + error.message());
   }
   catch_interrupts();
   auto client = SidecarClient::open(options.address, std::chrono::seconds(5));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
-    return console.fail(is_late ? ExitCode::timed_out : ExitCode::unreachable,
-                        fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),
-                        "--addr HOST:PORT of a running node; 'corelay up' starts four, at localhost:33221 to 33224");
+    return console.fail(
+        is_late ? ExitCode::timed_out : ExitCode::unreachable,
+        fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),
+        "--addr HOST:PORT of a running node; 'corelay up' starts four, at localhost:33221 to "
+        "33224");
   }
   if (subscribe_all(**client, options.topics)) announce(console, options);
   return receive(console, options, **client);

@@ -1,4 +1,5 @@
-/// The verbs of the command line: one function each, its options in a struct. command_line.cpp fills the structs.
+/// The verbs of the command line: one function each, its options in a struct. command_line.cpp
+/// fills the structs.
 #pragma once
 
 #include <chrono>
@@ -23,12 +24,14 @@ struct PublishOptions {
   std::string address = "localhost:33212";
   std::string topic;
   std::optional<std::string> message;
-  std::vector<std::string> files;             // "-" is standard input
-  std::optional<std::uint64_t> random_bytes;  // payloads of this size from the system's random source
-  bool is_line_by_line = false;               // each line of standard input is a message
-  std::uint64_t count = 1;                    // of --message and --random
-  std::chrono::milliseconds sleep{0};         // between two messages
-  std::chrono::milliseconds timeout{45'000};  // for the node's answer to one message; nodes hold one for 30 s while alone
+  std::vector<std::string> files;  // "-" is standard input
+  std::optional<std::uint64_t>
+      random_bytes;                    // payloads of this size from the system's random source
+  bool is_line_by_line = false;        // each line of standard input is a message
+  std::uint64_t count = 1;             // of --message and --random
+  std::chrono::milliseconds sleep{0};  // between two messages
+  std::chrono::milliseconds timeout{
+      45'000};  // for the node's answer to one message; nodes hold one for 30 s while alone
 };
 [[nodiscard]] ExitCode publish(const Console& console, const PublishOptions& options);
 
@@ -36,10 +39,11 @@ struct PublishOptions {
 struct SubscribeOptions {
   std::string address = "localhost:33212";
   std::vector<std::string> topics;
-  std::uint64_t count = 0;                             // 0 = no end
-  std::optional<std::chrono::milliseconds> timeout;    // for the whole run; fewer messages than `count` is a failure
-  bool is_raw = false;                                 // payload bytes and nothing else
-  std::string directory;                               // one file a message where not empty
+  std::uint64_t count = 0;  // 0 = no end
+  std::optional<std::chrono::milliseconds>
+      timeout;            // for the whole run; fewer messages than `count` is a failure
+  bool is_raw = false;    // payload bytes and nothing else
+  std::string directory;  // one file a message where not empty
 };
 [[nodiscard]] ExitCode subscribe(const Console& console, const SubscribeOptions& options);
 
@@ -56,13 +60,14 @@ struct NodeOptions {
 struct UpOptions {
   std::uint32_t nodes = 4;
   std::string directory = "run";
-  std::uint16_t sidecar_port = 33221;  // of node 1; node n has this + n - 1. The same for the other two.
+  std::uint16_t sidecar_port =
+      33221;  // of node 1; node n has this + n - 1. The same for the other two.
   std::uint16_t api_port = 9091;
   std::uint16_t p2p_port = 7071;
   bool is_detached = false;
   bool has_demo = true;
-  std::string file;      // sent in the demo; empty = random bytes made for it
-  std::string corelayd;  // the program; empty = beside this one, then PATH
+  std::string file;                           // sent in the demo; empty = random bytes made for it
+  std::string corelayd;                       // the program; empty = beside this one, then PATH
   std::chrono::milliseconds timeout{15'000};  // for the mesh to form
 };
 [[nodiscard]] ExitCode up(const Console& console, const UpOptions& options);

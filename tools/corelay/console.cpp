@@ -15,14 +15,17 @@ using Json = nlohmann::ordered_json;
 
 /// YAML reads a bare word as a string only where it could be nothing else.
 bool is_plain_scalar(const std::string& text) {
-  static constexpr std::string_view safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_/.-0123456789";
+  static constexpr std::string_view safe =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_/.-0123456789";
   if (text.empty() || text.find_first_not_of(safe) != std::string::npos) return false;
   const char first = text.front();
   if (!std::isalpha(static_cast<unsigned char>(first)) && first != '/') return false;
-  static constexpr std::string_view words[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"};
+  static constexpr std::string_view words[] = {"true", "false", "null", "yes", "no",
+                                               "on",   "off",   "y",    "n"};
   std::string lower = text;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) {
+    return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  });
   return std::find(std::begin(words), std::end(words), lower) == std::end(words);
 }
 
@@ -113,7 +116,8 @@ void Table::align_right(std::vector<std::size_t> columns) {
 std::string Table::text(std::string_view indent) const {
   std::vector<std::size_t> widths(is_right_.size(), 0);
   for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], display_width(row[i]));
   }
   std::string out;
   for (const auto& row : rows_) {
@@ -136,7 +140,9 @@ std::string to_yaml(const Json& value) {
 }
 
 Console::Console(Format format)
-    : format_(format), has_colour_(is_colour_wanted(STDOUT_FILENO)), has_error_colour_(is_colour_wanted(STDERR_FILENO)) {}
+    : format_(format),
+      has_colour_(is_colour_wanted(STDOUT_FILENO)),
+      has_error_colour_(is_colour_wanted(STDERR_FILENO)) {}
 
 void Console::print(std::string_view text) const { write_all(stdout, text); }
 
@@ -145,7 +151,8 @@ void Console::print_table(std::string_view text) const {
 }
 
 void Console::print_value(const Json& value) const {
-  if (format_ == Format::json) print(value.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
+  if (format_ == Format::json)
+    print(value.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
   if (format_ == Format::yaml) print("---\n" + to_yaml(value));
 }
 
@@ -155,7 +162,8 @@ ExitCode Console::fail(ExitCode code, std::string_view what, std::string_view re
   if (format_ == Format::json) {
     Json error{{"exit_code", static_cast<int>(code)}, {"message", what}};
     if (!remedy.empty()) error["remedy"] = remedy;
-    write_all(stderr, Json{{"error", error}}.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
+    write_all(stderr,
+              Json{{"error", error}}.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
     return code;
   }
   const std::string mark = has_error_colour_ ? "\x1b[31mcorelay:\x1b[0m " : "corelay: ";

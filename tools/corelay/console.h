@@ -1,5 +1,5 @@
-/// Everything corelay shows: results on standard output as a table, JSON or YAML; errors and progress on standard error.
-/// Colour only on a terminal, never where NO_COLOR is set.
+/// Everything corelay shows: results on standard output as a table, JSON or YAML; errors and
+/// progress on standard error. Colour only on a terminal, never where NO_COLOR is set.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -29,7 +29,8 @@ class Table {
   std::vector<bool> is_right_;
 };
 
-/// Block-style YAML of any JSON value, ended by a line feed; strings are quoted where YAML would read them otherwise.
+/// Block-style YAML of any JSON value, ended by a line feed; strings are quoted where YAML would
+/// read them otherwise.
 [[nodiscard]] std::string to_yaml(const nlohmann::ordered_json& value);
 
 /// Columns a terminal gives the text: UTF-8 characters other than colour sequences.
@@ -53,9 +54,11 @@ class Console {
   /// A remark on standard error.
   void note(std::string_view text) const;
 
-  /// Reports a failure on standard error: what happened and what to try (may be empty), as one JSON object where the
-  /// format is JSON. Returns `code`, so that a command ends with `return console.fail(...)`.
-  [[nodiscard]] ExitCode fail(ExitCode code, std::string_view what, std::string_view remedy = "") const;
+  /// Reports a failure on standard error: what happened and what to try (may be empty), as one JSON
+  /// object where the format is JSON. Returns `code`, so that a command ends with `return
+  /// console.fail(...)`.
+  [[nodiscard]] ExitCode fail(ExitCode code, std::string_view what,
+                              std::string_view remedy = "") const;
 
   [[nodiscard]] std::string bold(std::string_view text) const;
   [[nodiscard]] std::string dim(std::string_view text) const;

@@ -31,7 +31,8 @@ struct Subscriber {
 Expected<Subscriber> subscribe_node(const FleetNode& node) {
   auto client = SidecarClient::open(node.sidecar(), milliseconds(3000));
   if (!client) return tl::make_unexpected(client.error());
-  if (!(*client)->subscribe(demo_topic)) return fail(ErrorCode::closed, node.sidecar(), "ended the stream");
+  if (!(*client)->subscribe(demo_topic))
+    return fail(ErrorCode::closed, node.sidecar(), "ended the stream");
   const auto deadline = Clock::now() + milliseconds(3000);
   while (Clock::now() < deadline) {
     const auto topics = (*client)->topics(milliseconds(1000));
@@ -46,20 +47,24 @@ Expected<Subscriber> subscribe_node(const FleetNode& node) {
 Expected<void> check_publisher(SidecarClient& publisher) {
   const auto event = publisher.next(milliseconds(0));
   if (!event) return {};
-  if (const auto* ended = std::get_if<SidecarEnded>(&*event)) return tl::make_unexpected(ended->error);
+  if (const auto* ended = std::get_if<SidecarEnded>(&*event))
+    return tl::make_unexpected(ended->error);
   const auto* trace = std::get_if<Trace>(&*event);
   if (trace != nullptr && trace->kind == TraceKind::rejected) {
-    return fail(ErrorCode::unavailable, "publish", "the node refused the message: " + trace->reason);
+    return fail(ErrorCode::unavailable, "publish",
+                "the node refused the message: " + trace->reason);
   }
   return {};
 }
 
-Expected<void> take_arrivals(std::vector<Subscriber>& subscribers, Clock::time_point sent_at, DemoResult& result) {
+Expected<void> take_arrivals(std::vector<Subscriber>& subscribers, Clock::time_point sent_at,
+                             DemoResult& result) {
   for (Subscriber& subscriber : subscribers) {
     if (subscriber.has_arrived) continue;
     const auto event = subscriber.client->next(milliseconds(1));
     if (!event) continue;
-    if (const auto* ended = std::get_if<SidecarEnded>(&*event)) return tl::make_unexpected(ended->error);
+    if (const auto* ended = std::get_if<SidecarEnded>(&*event))
+      return tl::make_unexpected(ended->error);
     const auto* arrival = std::get_if<SidecarArrival>(&*event);
     if (arrival == nullptr) continue;
     const auto message = parse_message(arrival->json);
@@ -107,20 +112,26 @@ Expected<DemoResult> run_demo(const Fleet& fleet, const std::string& file, milli
   if (!publisher) return tl::make_unexpected(publisher.error());
 
   const auto sent_at = Clock::now();
-  if (!(*publisher)->publish(demo_topic, payload)) return fail(ErrorCode::closed, source.sidecar(), "ended the stream");
+  if (!(*publisher)->publish(demo_topic, payload))
+    return fail(ErrorCode::closed, source.sidecar(), "ended the stream");
   while (result.arrivals.size() < subscribers.size()) {
-    if (const auto said = check_publisher(**publisher); !said) return tl::make_unexpected(said.error());
-    if (const auto taken = take_arrivals(subscribers, sent_at, result); !taken) return tl::make_unexpected(taken.error());
+    if (const auto said = check_publisher(**publisher); !said)
+      return tl::make_unexpected(said.error());
+    if (const auto taken = take_arrivals(subscribers, sent_at, result); !taken)
+      return tl::make_unexpected(taken.error());
     if (Clock::now() - sent_at > timeout) {
       std::string waiting;
       for (const Subscriber& subscriber : subscribers) {
-        if (!subscriber.has_arrived) waiting += (waiting.empty() ? "" : ", ") + std::to_string(subscriber.node);
+        if (!subscriber.has_arrived)
+          waiting += (waiting.empty() ? "" : ", ") + std::to_string(subscriber.node);
       }
-      return fail(ErrorCode::timed_out, "demo", fmt::format("the file did not arrive at node {} within {} s", waiting,
-                                                            timeout.count() / 1000));
+      return fail(ErrorCode::timed_out, "demo",
+                  fmt::format("the file did not arrive at node {} within {} s", waiting,
+                              timeout.count() / 1000));
     }
   }
-  std::sort(result.arrivals.begin(), result.arrivals.end(), [](const auto& a, const auto& b) { return a.after < b.after; });
+  std::sort(result.arrivals.begin(), result.arrivals.end(),
+            [](const auto& a, const auto& b) { return a.after < b.after; });
   return result;
 }
 

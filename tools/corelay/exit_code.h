@@ -1,4 +1,5 @@
-/// What `corelay` tells the shell. The numbers are part of the interface: `corelay --help` lists them.
+/// What `corelay` tells the shell. The numbers are part of the interface: `corelay --help` lists
+/// them.
 #pragma once
 
 namespace corelay::tools {

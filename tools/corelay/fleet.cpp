@@ -24,7 +24,8 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr std::uint32_t nodes_max = 64;
-constexpr std::uint64_t message_bytes_max = 16u << 20;  // what the fleet carries unless OPTIMUM_MAX_MSG_SIZE says otherwise
+constexpr std::uint64_t message_bytes_max =
+    16u << 20;  // what the fleet carries unless OPTIMUM_MAX_MSG_SIZE says otherwise
 
 struct PortUse {
   std::uint16_t port;
@@ -43,8 +44,9 @@ Expected<void> check_ports(const FleetNode& node) {
     if (is_port_free(use.transport, use.port)) continue;
     const std::string holder = port_holder(use.transport, use.port);
     return fail(ErrorCode::already_exists, "up",
-                fmt::format("{} port {} ({} of node {}) is taken{}", use.transport == Transport::tcp ? "TCP" : "UDP",
-                            use.port, use.what, node.number, holder.empty() ? "" : " by " + holder));
+                fmt::format("{} port {} ({} of node {}) is taken{}",
+                            use.transport == Transport::tcp ? "TCP" : "UDP", use.port, use.what,
+                            node.number, holder.empty() ? "" : " by " + holder));
   }
   return {};
 }
@@ -52,7 +54,9 @@ Expected<void> check_ports(const FleetNode& node) {
 Expected<std::string> prepare_identity(const fs::path& directory) {
   std::error_code error;
   fs::create_directories(directory, error);
-  if (error) return fail(ErrorCode::permission_denied, directory.string(), "cannot be made: " + error.message());
+  if (error)
+    return fail(ErrorCode::permission_denied, directory.string(),
+                "cannot be made: " + error.message());
   const std::string path = directory / "p2p.key";
   if (fs::exists(path)) {
     const auto loaded = libp2p::Identity::load(path);
@@ -73,15 +77,17 @@ Expected<std::string> find_corelayd(const std::string& named) {
   } else {
     candidates.push_back(fs::read_symlink("/proc/self/exe", error).parent_path() / "corelayd");
     std::istringstream path(std::getenv("PATH") == nullptr ? "" : std::getenv("PATH"));
-    for (std::string folder; std::getline(path, folder, ':');) candidates.push_back(fs::path(folder) / "corelayd");
+    for (std::string folder; std::getline(path, folder, ':');)
+      candidates.push_back(fs::path(folder) / "corelayd");
   }
   for (const fs::path& candidate : candidates) {
     if (access(candidate.c_str(), X_OK) == 0 && fs::is_regular_file(candidate, error)) {
       return fs::absolute(candidate).string();
     }
   }
-  return fail(ErrorCode::not_found, "up", named.empty() ? "no corelayd beside corelay and none in PATH"
-                                                        : "no program " + named);
+  return fail(
+      ErrorCode::not_found, "up",
+      named.empty() ? "no corelayd beside corelay and none in PATH" : "no program " + named);
 }
 
 /// The peers a node says it has; nothing while it does not answer.
@@ -89,7 +95,8 @@ std::optional<std::vector<std::string>> peers_of(const FleetNode& node) {
   const auto reply = http_get(node.api(), "/api/v1/node-state", milliseconds(500));
   if (!reply || reply->status != 200) return std::nullopt;
   const Json state = Json::parse(reply->body, nullptr, false);
-  if (!state.is_object() || !state.contains("peers") || !state["peers"].is_array()) return std::nullopt;
+  if (!state.is_object() || !state.contains("peers") || !state["peers"].is_array())
+    return std::nullopt;
   std::vector<std::string> peers;
   for (const Json& peer : state["peers"]) {
     if (peer.is_string()) peers.push_back(peer.get<std::string>());
@@ -106,14 +113,20 @@ bool is_ready(const FleetNode& node, bool is_alone) {
 /// Empty when the node is ready and knows every other; otherwise what it lacks.
 std::string lack_of(const FleetNode& node, const std::vector<FleetNode>& all) {
   const auto peers = peers_of(node);
-  if (!peers) return fmt::format("node {} does not answer on its API port {}", node.number, node.api_port);
+  if (!peers)
+    return fmt::format("node {} does not answer on its API port {}", node.number, node.api_port);
   std::string missing;
   for (const FleetNode& other : all) {
-    if (other.number == node.number || std::find(peers->begin(), peers->end(), other.peer_id) != peers->end()) continue;
+    if (other.number == node.number ||
+        std::find(peers->begin(), peers->end(), other.peer_id) != peers->end())
+      continue;
     missing += (missing.empty() ? "" : ", ") + std::to_string(other.number);
   }
-  if (!missing.empty()) return fmt::format("node {} is not connected to node {}", node.number, missing);
-  return is_ready(node, all.size() == 1) ? "" : fmt::format("node {} is connected but not ready (GET /readyz)", node.number);
+  if (!missing.empty())
+    return fmt::format("node {} is not connected to node {}", node.number, missing);
+  return is_ready(node, all.size() == 1)
+             ? ""
+             : fmt::format("node {} is connected but not ready (GET /readyz)", node.number);
 }
 
 }  // namespace
@@ -135,17 +148,21 @@ std::string log_tail(const fs::path& path, std::size_t lines) {
 
 Expected<Fleet> Fleet::plan(const UpOptions& options) {
   if (options.nodes < 1 || options.nodes > nodes_max) {
-    return fail(ErrorCode::invalid_argument, "up", fmt::format("--nodes {} is not from 1 to {}", options.nodes, nodes_max));
+    return fail(ErrorCode::invalid_argument, "up",
+                fmt::format("--nodes {} is not from 1 to {}", options.nodes, nodes_max));
   }
-  const std::uint32_t highest = std::max({options.sidecar_port, options.api_port, options.p2p_port});
+  const std::uint32_t highest =
+      std::max({options.sidecar_port, options.api_port, options.p2p_port});
   if (highest + options.nodes - 1 > 65535) {
-    return fail(ErrorCode::invalid_argument, "up", fmt::format("{} ports from {} on go beyond 65535", options.nodes, highest));
+    return fail(ErrorCode::invalid_argument, "up",
+                fmt::format("{} ports from {} on go beyond 65535", options.nodes, highest));
   }
   Fleet fleet;
   fleet.directory_ = options.directory;
   if (const auto old = load(options.directory); old && !old->running().empty()) {
     return fail(ErrorCode::already_exists, "up",
-                fmt::format("a fleet of {} nodes already runs from {}", old->running().size(), options.directory));
+                fmt::format("a fleet of {} nodes already runs from {}", old->running().size(),
+                            options.directory));
   }
   for (std::uint32_t n = 0; n < options.nodes; ++n) {
     FleetNode node;
@@ -173,20 +190,22 @@ Launch Fleet::launch_of(const FleetNode& node, const std::string& program, bool 
   const char* limit = std::getenv("OPTIMUM_MAX_MSG_SIZE");
   const char* cluster = std::getenv("CLUSTER_ID");
   const char* level = std::getenv("LOG_LEVEL");
-  what.environment = {{"NODE_MODE", "optimum"},
-                      {"CLUSTER_ID", cluster == nullptr ? "corelay-local" : cluster},
-                      {"LOG_LEVEL", level == nullptr ? "info" : level},
-                      {"SIDECAR_PORT", std::to_string(node.sidecar_port)},
-                      {"API_PORT", std::to_string(node.api_port)},
-                      {"OPTIMUM_PORT", std::to_string(node.p2p_port)},
-                      {"IDENTITY_DIR", fs::absolute(node.directory / "identity").string()},
-                      {"OPTIMUM_MAX_MSG_SIZE", limit == nullptr ? std::to_string(message_bytes_max) : limit},
-                      {"CORELAY_P2P_ADDRESS", "127.0.0.1"},
-                      {"CORELAY_DATAPLANE_PIN_LCORES", "false"},  // many nodes share the cores of one machine
-                      {"BOOTSTRAP_PEERS", ""}};
+  what.environment = {
+      {"NODE_MODE", "optimum"},
+      {"CLUSTER_ID", cluster == nullptr ? "corelay-local" : cluster},
+      {"LOG_LEVEL", level == nullptr ? "info" : level},
+      {"SIDECAR_PORT", std::to_string(node.sidecar_port)},
+      {"API_PORT", std::to_string(node.api_port)},
+      {"OPTIMUM_PORT", std::to_string(node.p2p_port)},
+      {"IDENTITY_DIR", fs::absolute(node.directory / "identity").string()},
+      {"OPTIMUM_MAX_MSG_SIZE", limit == nullptr ? std::to_string(message_bytes_max) : limit},
+      {"CORELAY_P2P_ADDRESS", "127.0.0.1"},
+      {"CORELAY_DATAPLANE_PIN_LCORES", "false"},  // many nodes share the cores of one machine
+      {"BOOTSTRAP_PEERS", ""}};
   if (node.number > 1) {
     const FleetNode& first = nodes_.front();
-    what.environment.back().second = fmt::format("/ip4/127.0.0.1/tcp/{}/p2p/{}", first.p2p_port, first.peer_id);
+    what.environment.back().second =
+        fmt::format("/ip4/127.0.0.1/tcp/{}/p2p/{}", first.p2p_port, first.peer_id);
   }
   return what;
 }
@@ -221,21 +240,30 @@ Expected<void> Fleet::record() const {
   std::ofstream file(directory_ / "fleet.json");
   file << Json{{"nodes", list}}.dump(2) << '\n';
   file.close();
-  if (!file) return fail(ErrorCode::permission_denied, (directory_ / "fleet.json").string(), "cannot be written", errno);
+  if (!file)
+    return fail(ErrorCode::permission_denied, (directory_ / "fleet.json").string(),
+                "cannot be written", errno);
   return {};
 }
 
 Expected<Fleet> Fleet::load(const fs::path& directory) {
   std::ifstream file(directory / "fleet.json");
-  if (!file) return fail(ErrorCode::not_found, directory.string(), "no fleet is recorded here (no fleet.json)");
+  if (!file)
+    return fail(ErrorCode::not_found, directory.string(),
+                "no fleet is recorded here (no fleet.json)");
   const Json record = Json::parse(file, nullptr, false);
-  const auto malformed = [&] { return fail(ErrorCode::malformed, (directory / "fleet.json").string(), "is damaged"); };
-  if (!record.is_object() || !record.contains("nodes") || !record["nodes"].is_array()) return malformed();
+  const auto malformed = [&] {
+    return fail(ErrorCode::malformed, (directory / "fleet.json").string(), "is damaged");
+  };
+  if (!record.is_object() || !record.contains("nodes") || !record["nodes"].is_array())
+    return malformed();
   Fleet fleet;
   fleet.directory_ = directory;
   for (const Json& entry : record["nodes"]) {
-    for (const char* key : {"number", "pid", "start_ticks", "sidecar_port", "api_port", "p2p_port"}) {
-      if (!entry.is_object() || !entry.contains(key) || !entry[key].is_number_unsigned()) return malformed();
+    for (const char* key :
+         {"number", "pid", "start_ticks", "sidecar_port", "api_port", "p2p_port"}) {
+      if (!entry.is_object() || !entry.contains(key) || !entry[key].is_number_unsigned())
+        return malformed();
     }
     FleetNode node;
     node.number = entry["number"];
@@ -258,18 +286,20 @@ Expected<void> Fleet::wait_for_mesh(milliseconds timeout, bool (*is_cancelled)()
     for (const FleetNode& node : nodes_) {
       if (is_running(node.process)) continue;
       const auto ending = ending_of_child(node.process.pid);
-      return fail(ErrorCode::unavailable, "up",
-                  fmt::format("node {} ended at once ({}); the end of {}:\n{}", node.number, ending.value_or("gone"),
-                              node.log().string(), log_tail(node.log(), 8)));
+      return fail(
+          ErrorCode::unavailable, "up",
+          fmt::format("node {} ended at once ({}); the end of {}:\n{}", node.number,
+                      ending.value_or("gone"), node.log().string(), log_tail(node.log(), 8)));
     }
     for (const FleetNode& node : nodes_) {
       lack = lack_of(node, nodes_);
       if (!lack.empty()) break;
     }
     if (!lack.empty() && Clock::now() >= deadline) {
-      return fail(ErrorCode::timed_out, "up",
-                  fmt::format("no mesh after {} s: {}; the end of {}:\n{}", timeout.count() / 1000, lack,
-                              nodes_.front().log().string(), log_tail(nodes_.front().log(), 8)));
+      return fail(
+          ErrorCode::timed_out, "up",
+          fmt::format("no mesh after {} s: {}; the end of {}:\n{}", timeout.count() / 1000, lack,
+                      nodes_.front().log().string(), log_tail(nodes_.front().log(), 8)));
     }
     if (!lack.empty()) std::this_thread::sleep_for(milliseconds(10));
   }
@@ -279,7 +309,8 @@ Expected<void> Fleet::wait_for_mesh(milliseconds timeout, bool (*is_cancelled)()
 std::vector<const FleetNode*> Fleet::running() const {
   std::vector<const FleetNode*> found;
   for (const FleetNode& node : nodes_) {
-    if (node.process.pid > 0 && is_running(node.process) && program_of(node.process.pid) == "corelayd") {
+    if (node.process.pid > 0 && is_running(node.process) &&
+        program_of(node.process.pid) == "corelayd") {
       found.push_back(&node);
     }
   }

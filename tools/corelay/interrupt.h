@@ -1,4 +1,5 @@
-/// Ctrl-C and SIGTERM as a flag that loops look at, so that a command ends at a place of its own choosing.
+/// Ctrl-C and SIGTERM as a flag that loops look at, so that a command ends at a place of its own
+/// choosing.
 #pragma once
 
 namespace corelay::tools {

@@ -63,8 +63,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 }
 
 /// The child's side between fork and exec: system calls only. Never returns.
-[[noreturn]] void become(const char* program, char* const* arguments, char* const* environment, int log, int failure,
-                         bool is_detached, pid_t parent) {
+[[noreturn]] void become(const char* program, char* const* arguments, char* const* environment,
+                         int log, int failure, bool is_detached, pid_t parent) {
   if (is_detached) {
     setsid();
   } else {
@@ -93,7 +93,8 @@ std::uint64_t socket_inode(Transport transport, std::uint16_t port) {
       std::istringstream fields(line);
       std::string slot, local, remote, state, skipped;
       std::uint64_t inode = 0;
-      fields >> slot >> local >> remote >> state >> skipped >> skipped >> skipped >> skipped >> skipped >> inode;
+      fields >> slot >> local >> remote >> state >> skipped >> skipped >> skipped >> skipped >>
+          skipped >> inode;
       const bool is_open = transport == Transport::udp || state == "0A";
       if (is_open && local.ends_with(fmt::format(":{:04X}", port))) return inode;
     }
@@ -117,7 +118,8 @@ Expected<ProcessId> launch(const Launch& what) {
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid == 0) {
-    become(what.program.c_str(), arguments.data(), environment.data(), log, failure[1], what.is_detached, parent);
+    become(what.program.c_str(), arguments.data(), environment.data(), log, failure[1],
+           what.is_detached, parent);
   }
   const int fork_error = errno;
   close(log);
@@ -128,8 +130,8 @@ Expected<ProcessId> launch(const Launch& what) {
   if (pid < 0) return fail(ErrorCode::internal, "fork", "no new process", fork_error);
   if (got > 0) {
     waitpid(pid, nullptr, 0);
-    return fail(exec_error == ENOENT ? ErrorCode::not_found : ErrorCode::permission_denied, what.program,
-                "cannot be started", exec_error);
+    return fail(exec_error == ENOENT ? ErrorCode::not_found : ErrorCode::permission_denied,
+                what.program, "cannot be started", exec_error);
   }
   const auto stat = stat_of(pid);
   return ProcessId{pid, stat ? stat->start_ticks : 0};
@@ -137,20 +139,24 @@ Expected<ProcessId> launch(const Launch& what) {
 
 bool is_running(const ProcessId& process) {
   const auto stat = stat_of(process.pid);
-  return stat && stat->start_ticks == process.start_ticks && stat->state != 'Z' && stat->state != 'X';
+  return stat && stat->start_ticks == process.start_ticks && stat->state != 'Z' &&
+         stat->state != 'X';
 }
 
 std::string program_of(pid_t pid) {
   std::error_code error;
   const fs::path program = fs::read_symlink(fmt::format("/proc/{}/exe", pid), error);
   std::string name = error ? "" : program.filename().string();
-  static constexpr std::string_view rebuilt = " (deleted)";  // the file was replaced while the process ran
+  static constexpr std::string_view rebuilt =
+      " (deleted)";  // the file was replaced while the process ran
   if (name.ends_with(rebuilt)) name.resize(name.size() - rebuilt.size());
   return name;
 }
 
 std::size_t stop_all(const std::vector<ProcessId>& processes, std::chrono::milliseconds grace) {
-  const auto any_running = [&] { return std::any_of(processes.begin(), processes.end(), is_running); };
+  const auto any_running = [&] {
+    return std::any_of(processes.begin(), processes.end(), is_running);
+  };
   for (const ProcessId& process : processes) {
     if (is_running(process)) kill(process.pid, SIGTERM);
   }
@@ -170,7 +176,8 @@ std::size_t stop_all(const std::vector<ProcessId>& processes, std::chrono::milli
 std::optional<std::string> ending_of_child(pid_t pid) {
   int status = 0;
   if (waitpid(pid, &status, WNOHANG) != pid) return std::nullopt;
-  if (WIFSIGNALED(status)) return fmt::format("signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  if (WIFSIGNALED(status))
+    return fmt::format("signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   return fmt::format("exit code {}", WEXITSTATUS(status));
 }
 
@@ -183,8 +190,9 @@ bool is_port_free(Transport transport, std::uint16_t port) {
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const bool is_free = bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
-                       (!is_tcp || listen(descriptor, 1) == 0);
+  const bool is_free =
+      bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+      (!is_tcp || listen(descriptor, 1) == 0);
   close(descriptor);
   return is_free;
 }

@@ -1,5 +1,5 @@
-/// Starting and stopping other programs by their exact identity: a process id with the time it started, so that an id
-/// the system has given to somebody else is never touched.
+/// Starting and stopping other programs by their exact identity: a process id with the time it
+/// started, so that an id the system has given to somebody else is never touched.
 #pragma once
 
 #include <sys/types.h>
@@ -22,10 +22,11 @@ struct ProcessId {
 
 struct Launch {
   std::string program;
-  std::vector<std::string> arguments;                           // after the program's name
-  std::vector<std::pair<std::string, std::string>> environment; // over what we have ourselves
-  std::string log_path;                                         // its output and errors, appended
-  bool is_detached = false;  // own session, outlives us; otherwise it gets SIGTERM when we die, however we die
+  std::vector<std::string> arguments;                            // after the program's name
+  std::vector<std::pair<std::string, std::string>> environment;  // over what we have ourselves
+  std::string log_path;                                          // its output and errors, appended
+  bool is_detached =
+      false;  // own session, outlives us; otherwise it gets SIGTERM when we die, however we die
 };
 
 /// Starts the program. Errors: not_found and permission_denied name the program; internal.
@@ -34,13 +35,16 @@ struct Launch {
 
 /// That very process exists and is no zombie.
 [[nodiscard]] bool is_running(const ProcessId& process);
-/// The file name of the program a process runs; empty where there is no such process or it may not be asked.
+/// The file name of the program a process runs; empty where there is no such process or it may not
+/// be asked.
 [[nodiscard]] std::string program_of(pid_t pid);
 
-/// SIGTERM to all that run, and SIGKILL to those still there after `grace`. Returns how many had to be killed.
+/// SIGTERM to all that run, and SIGKILL to those still there after `grace`. Returns how many had to
+/// be killed.
 std::size_t stop_all(const std::vector<ProcessId>& processes, std::chrono::milliseconds grace);
 
-/// Where a child of ours that ended has gone: "exit code 2", "signal 9 (Killed)". Nothing while it runs.
+/// Where a child of ours that ended has gone: "exit code 2", "signal 9 (Killed)". Nothing while it
+/// runs.
 [[nodiscard]] std::optional<std::string> ending_of_child(pid_t pid);
 
 /// A port something else holds: for errors that name it. `process` is empty where we may not know.

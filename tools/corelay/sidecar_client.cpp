@@ -27,17 +27,33 @@ Error to_error(const grpc::Status& status, const std::string& address) {
       error.code = ErrorCode::closed;
       error.what = "the node ended the stream";
       break;
-    case grpc::StatusCode::UNAVAILABLE: error.code = ErrorCode::unavailable; break;
-    case grpc::StatusCode::DEADLINE_EXCEEDED: error.code = ErrorCode::timed_out; break;
-    case grpc::StatusCode::INVALID_ARGUMENT: error.code = ErrorCode::invalid_argument; break;
+    case grpc::StatusCode::UNAVAILABLE:
+      error.code = ErrorCode::unavailable;
+      break;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      error.code = ErrorCode::timed_out;
+      break;
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      error.code = ErrorCode::invalid_argument;
+      break;
     case grpc::StatusCode::OUT_OF_RANGE:
-    case grpc::StatusCode::RESOURCE_EXHAUSTED: error.code = ErrorCode::too_large; break;
-    case grpc::StatusCode::PERMISSION_DENIED: error.code = ErrorCode::permission_denied; break;
-    case grpc::StatusCode::UNAUTHENTICATED: error.code = ErrorCode::unauthenticated; break;
-    case grpc::StatusCode::CANCELLED: error.code = ErrorCode::closed; break;
-    default: break;
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      error.code = ErrorCode::too_large;
+      break;
+    case grpc::StatusCode::PERMISSION_DENIED:
+      error.code = ErrorCode::permission_denied;
+      break;
+    case grpc::StatusCode::UNAUTHENTICATED:
+      error.code = ErrorCode::unauthenticated;
+      break;
+    case grpc::StatusCode::CANCELLED:
+      error.code = ErrorCode::closed;
+      break;
+    default:
+      break;
   }
-  // gRPC wraps the system's reason in a sentence about its own subchannels; the reason is what a person needs.
+  // gRPC wraps the system's reason in a sentence about its own subchannels; the reason is what a
+  // person needs.
   const auto last = error.what.rfind("last error: ");
   if (last != std::string::npos) error.what = error.what.substr(last + 12);
   const auto reason = error.what.find("Connection refused");
@@ -81,7 +97,8 @@ struct SidecarClient::State {
     while (stream->Read(&response)) {
       if (response.command() == proto::ResponseType::Message) {
         push(SidecarArrival{Clock::now(), std::move(*response.mutable_data())});
-      } else if (const auto trace = parse_trace(response.data()); trace && trace->kind != TraceKind::other) {
+      } else if (const auto trace = parse_trace(response.data());
+                 trace && trace->kind != TraceKind::other) {
         push(*trace);
       }
     }
@@ -92,7 +109,9 @@ struct SidecarClient::State {
     const auto* arrival = std::get_if<SidecarArrival>(&event);
     const std::size_t bytes = arrival == nullptr ? 0 : arrival->json.size();
     std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return is_closing || queue.empty() || queue_bytes + bytes <= queue_bytes_max; });
+    changed.wait(lock, [&] {
+      return is_closing || queue.empty() || queue_bytes + bytes <= queue_bytes_max;
+    });
     queue_bytes += bytes;
     queue.push_back(std::move(event));
     changed.notify_all();
@@ -143,14 +162,18 @@ bool SidecarClient::publish(std::string_view topic, std::string_view payload) {
   return state_->write(command_publish, topic, payload);
 }
 
-bool SidecarClient::subscribe(std::string_view topic) { return state_->write(command_subscribe, topic, {}); }
+bool SidecarClient::subscribe(std::string_view topic) {
+  return state_->write(command_subscribe, topic, {});
+}
 
 std::optional<SidecarEvent> SidecarClient::next(std::chrono::milliseconds timeout) {
   std::unique_lock lock(state_->mutex);
-  if (!state_->changed.wait_for(lock, timeout, [&] { return !state_->queue.empty(); })) return std::nullopt;
+  if (!state_->changed.wait_for(lock, timeout, [&] { return !state_->queue.empty(); }))
+    return std::nullopt;
   SidecarEvent event = std::move(state_->queue.front());
   state_->queue.pop_front();
-  if (const auto* arrival = std::get_if<SidecarArrival>(&event)) state_->queue_bytes -= arrival->json.size();
+  if (const auto* arrival = std::get_if<SidecarArrival>(&event))
+    state_->queue_bytes -= arrival->json.size();
   state_->changed.notify_all();
   return event;
 }

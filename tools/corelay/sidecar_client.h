@@ -1,6 +1,6 @@
-/// One conversation with a node's sidecar (gRPC /proto.CommandStream/ListenCommands). A reader thread takes what the
-/// node sends from the moment the stream opens, so a publisher never blocks the node; what it took waits in a queue
-/// bounded by bytes, after which the node is held back.
+/// One conversation with a node's sidecar (gRPC /proto.CommandStream/ListenCommands). A reader
+/// thread takes what the node sends from the moment the stream opens, so a publisher never blocks
+/// the node; what it took waits in a queue bounded by bytes, after which the node is held back.
 #pragma once
 
 #include <chrono>
@@ -27,9 +27,10 @@ using SidecarEvent = std::variant<SidecarArrival, Trace, SidecarEnded>;
 
 class SidecarClient {
  public:
-  /// Connects and opens the stream. Errors: unavailable (nobody answers; `what` has the system's reason), timed_out.
-  [[nodiscard]] static Expected<std::unique_ptr<SidecarClient>> open(const std::string& address,
-                                                                     std::chrono::milliseconds timeout);
+  /// Connects and opens the stream. Errors: unavailable (nobody answers; `what` has the system's
+  /// reason), timed_out.
+  [[nodiscard]] static Expected<std::unique_ptr<SidecarClient>> open(
+      const std::string& address, std::chrono::milliseconds timeout);
   ~SidecarClient();
   SidecarClient(const SidecarClient&) = delete;
   SidecarClient& operator=(const SidecarClient&) = delete;
@@ -38,7 +39,8 @@ class SidecarClient {
   [[nodiscard]] bool publish(std::string_view topic, std::string_view payload);
   [[nodiscard]] bool subscribe(std::string_view topic);
 
-  /// The next message, the next trace that answers a command, or the end; nothing when `timeout` passed.
+  /// The next message, the next trace that answers a command, or the end; nothing when `timeout`
+  /// passed.
   [[nodiscard]] std::optional<SidecarEvent> next(std::chrono::milliseconds timeout);
 
   /// Topics the node takes part in (unary call).

@@ -23,8 +23,8 @@ std::string string_at(const nlohmann::json& object, std::initializer_list<const 
   return {};
 }
 
-/// Calls take(field number, value) for each length-delimited field; `varint` gets the last varint of field 1.
-/// False where the bytes are not protobuf.
+/// Calls take(field number, value) for each length-delimited field; `varint` gets the last varint
+/// of field 1. False where the bytes are not protobuf.
 template <class Take>
 bool read_fields(std::string_view bytes, std::uint64_t& varint, Take take) {
   CodedInputStream in(as_bytes(bytes).data(), static_cast<int>(bytes.size()));
@@ -41,7 +41,8 @@ bool read_fields(std::string_view bytes, std::uint64_t& varint, Take take) {
         if (!in.ReadLittleEndian64(&number)) return false;
         break;
       case 2:
-        if (!in.ReadVarint32(&small) || small > bytes.size() || !in.ReadString(&text, static_cast<int>(small))) {
+        if (!in.ReadVarint32(&small) || small > bytes.size() ||
+            !in.ReadString(&text, static_cast<int>(small))) {
           return false;
         }
         take(tag >> 3, std::move(text));
@@ -49,13 +50,15 @@ bool read_fields(std::string_view bytes, std::uint64_t& varint, Take take) {
       case 5:
         if (!in.ReadLittleEndian32(&small)) return false;
         break;
-      default: return false;
+      default:
+        return false;
     }
   }
   return in.CurrentPosition() == static_cast<int>(bytes.size());
 }
 
-/// Where a kind of trace keeps what we read: the number of its sub-message in TraceEvent, and of the fields in that.
+/// Where a kind of trace keeps what we read: the number of its sub-message in TraceEvent, and of
+/// the fields in that.
 struct Shape {
   std::uint64_t type;
   TraceKind kind;
@@ -73,13 +76,15 @@ constexpr std::array<Shape, 4> shapes{{{0, TraceKind::published, 4, 1, 2, 0},
 
 Expected<SidecarMessage> parse_message(std::string_view json) {
   const auto object = nlohmann::json::parse(json, nullptr, false);
-  if (!object.is_object()) return fail(ErrorCode::malformed, "sidecar", "a message that is not a JSON object");
+  if (!object.is_object())
+    return fail(ErrorCode::malformed, "sidecar", "a message that is not a JSON object");
   SidecarMessage message;
   message.topic = string_at(object, {"topic", "Topic"});
   message.message_id = string_at(object, {"message_id", "MessageID"});
   message.source_node_id = string_at(object, {"source_node_id", "SourceNodeID"});
   auto payload = from_base64(string_at(object, {"message", "Message"}));
-  if (!payload) return fail(ErrorCode::malformed, "sidecar", "a message whose payload is not base64");
+  if (!payload)
+    return fail(ErrorCode::malformed, "sidecar", "a message whose payload is not base64");
   message.payload = std::move(*payload);
   return message;
 }
@@ -96,13 +101,17 @@ Expected<Trace> parse_trace(std::string_view bytes) {
     if (shape.type != type) continue;
     trace.kind = shape.kind;
     std::uint64_t unused = 0;
-    const bool is_sub_whole =
-        read_fields(sub_messages[shape.sub_message], unused, [&](std::uint32_t field, std::string text) {
-          if (field == shape.message_id) trace.message_id = std::move(text);
-          else if (field == shape.topic) trace.topic = std::move(text);
-          else if (field == shape.reason) trace.reason = std::move(text);
-        });
-    if (!is_sub_whole) return fail(ErrorCode::malformed, "sidecar", "a trace event whose content is not protobuf");
+    const bool is_sub_whole = read_fields(sub_messages[shape.sub_message], unused,
+                                          [&](std::uint32_t field, std::string text) {
+                                            if (field == shape.message_id)
+                                              trace.message_id = std::move(text);
+                                            else if (field == shape.topic)
+                                              trace.topic = std::move(text);
+                                            else if (field == shape.reason)
+                                              trace.reason = std::move(text);
+                                          });
+    if (!is_sub_whole)
+      return fail(ErrorCode::malformed, "sidecar", "a trace event whose content is not protobuf");
   }
   return trace;
 }

@@ -1,5 +1,5 @@
-/// What a node sends on the sidecar stream: messages as JSON, traces as protobuf. Decoded here without gRPC, so that it
-/// can be tested on bytes alone.
+/// What a node sends on the sidecar stream: messages as JSON, traces as protobuf. Decoded here
+/// without gRPC, so that it can be tested on bytes alone.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,8 @@ struct SidecarMessage {
   std::string payload;
 };
 
-/// Reads the JSON of a message: either spelling of its keys ("message_id", "MessageID"), payload in base64.
-/// Errors: malformed.
+/// Reads the JSON of a message: either spelling of its keys ("message_id", "MessageID"), payload in
+/// base64. Errors: malformed.
 [[nodiscard]] Expected<SidecarMessage> parse_message(std::string_view json);
 
 /// The trace events that answer a command; all others are `other`.
@@ -29,7 +29,7 @@ struct Trace {
   TraceKind kind = TraceKind::other;
   std::string message_id;  // as sent: raw bytes or hex text
   std::string topic;
-  std::string reason;      // rejected only
+  std::string reason;  // rejected only
 };
 
 /// Reads an optimum.pb TraceEvent. Errors: malformed.

@@ -35,7 +35,8 @@ std::size_t utf8_length(std::string_view text) noexcept {
 /// Splits "1.5s" into 1.5 and "s". Nothing where no number leads.
 std::optional<std::pair<double, std::string_view>> number_and_unit(std::string_view text) {
   double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   if (error != std::errc{} || number < 0) return std::nullopt;
   return std::pair{number, text.substr(static_cast<std::size_t>(end - text.data()))};
 }
@@ -78,7 +79,8 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
       {{"", 1000}, {"s", 1000}, {"ms", 1}, {"m", 60'000}, {"h", 3'600'000}}};
   for (const auto& [name, ms] : units) {
     const double total = parts->first * ms;
-    if (parts->second == name && total < 1e12) return std::chrono::milliseconds(static_cast<std::int64_t>(total));
+    if (parts->second == name && total < 1e12)
+      return std::chrono::milliseconds(static_cast<std::int64_t>(total));
   }
   return std::nullopt;
 }
@@ -104,7 +106,8 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
 bool is_printable(std::string_view payload) noexcept {
   while (!payload.empty()) {
     const auto first = static_cast<unsigned char>(payload.front());
-    const bool is_control = (first < 0x20 && first != '\t' && first != '\n' && first != '\r') || first == 0x7f;
+    const bool is_control =
+        (first < 0x20 && first != '\t' && first != '\n' && first != '\r') || first == 0x7f;
     const std::size_t length = utf8_length(payload);
     if (is_control || length == 0) return false;
     payload.remove_prefix(length);
@@ -117,11 +120,21 @@ std::string in_quotes(std::string_view text) {
   for (const char character : text) {
     const auto byte = static_cast<unsigned char>(character);
     switch (character) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (byte < 0x20 || byte == 0x7f) {
           out += fmt::format("\\x{:02x}", byte);
@@ -135,8 +148,8 @@ std::string in_quotes(std::string_view text) {
 
 std::string shown_payload(std::string_view payload) {
   if (payload.size() <= shown_bytes_max && is_printable(payload)) return in_quotes(payload);
-  return fmt::format("{} bytes ({}), SHA-256 {}", with_commas(payload.size()), human_bytes(payload.size()),
-                     sha256_hex(payload));
+  return fmt::format("{} bytes ({}), SHA-256 {}", with_commas(payload.size()),
+                     human_bytes(payload.size()), sha256_hex(payload));
 }
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
