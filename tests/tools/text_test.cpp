@@ -28,6 +28,12 @@ TEST(Text, BytesInTheLargestUnitThatFits) {
   EXPECT_EQ(human_bytes(1ull << 50), "1024.0 TiB");
 }
 
+TEST(Text, ExactBytesSayRoughlyTooWhereThatHelps) {
+  EXPECT_EQ(exact_bytes(1), "1 byte");
+  EXPECT_EQ(exact_bytes(0), "0 bytes");
+  EXPECT_EQ(exact_bytes(102400), "102,400 bytes (100.0 KiB)");
+}
+
 TEST(Text, TimesKeepThreeFigures) {
   EXPECT_EQ(human_time(std::chrono::microseconds(420)), "0.4 ms");
   EXPECT_EQ(human_time(std::chrono::microseconds(4230)), "4.2 ms");
@@ -81,8 +87,8 @@ TEST(Text, PayloadsAreShownAsTextOnlyWhereShortAndPrintable) {
   EXPECT_EQ(shown_payload(""), "\"\"");
   EXPECT_EQ(
       shown_payload(std::string(1, '\0')),
-      "1 bytes (1 B), SHA-256 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
-  EXPECT_TRUE(shown_payload(std::string(513, 'x')).starts_with("513 bytes (513 B), SHA-256 "));
+      "1 byte, SHA-256 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+  EXPECT_TRUE(shown_payload(std::string(513, 'x')).starts_with("513 bytes, SHA-256 "));
 }
 
 TEST(Text, NearestWordOnlyWhereItIsASlip) {

@@ -102,10 +102,9 @@ class Publisher {
         console_.print(fmt::format("Published {} to {}\n", in_quotes(payload.bytes),
                                    in_quotes(options_.topic)));
       } else {
-        console_.print(fmt::format(
-            "Published {} bytes ({}){} to {} in {}\n", with_commas(payload.bytes.size()),
-            human_bytes(payload.bytes.size()), payload.name.empty() ? "" : " of " + payload.name,
-            in_quotes(options_.topic), human_time(took)));
+        console_.print(fmt::format("Published {}{} to {} in {}\n", exact_bytes(payload.bytes.size()),
+                                   payload.name.empty() ? "" : " of " + payload.name,
+                                   in_quotes(options_.topic), human_time(took)));
         console_.print(console_.dim(fmt::format("  message id (SHA-256) {}", hex())) + "\n");
       }
     }

@@ -65,6 +65,11 @@ std::string human_bytes(std::uint64_t bytes) {
   return fmt::format("{:.1f} {}", scaled, units[unit]);
 }
 
+std::string exact_bytes(std::uint64_t bytes) {
+  const std::string exact = fmt::format("{} byte{}", with_commas(bytes), bytes == 1 ? "" : "s");
+  return bytes < 1024 ? exact : fmt::format("{} ({})", exact, human_bytes(bytes));
+}
+
 std::string human_time(std::chrono::nanoseconds time) {
   const double ms = std::chrono::duration<double, std::milli>(time).count();
   if (ms < 9.95) return fmt::format("{:.1f} ms", ms);
@@ -148,8 +153,7 @@ std::string in_quotes(std::string_view text) {
 
 std::string shown_payload(std::string_view payload) {
   if (payload.size() <= shown_bytes_max && is_printable(payload)) return in_quotes(payload);
-  return fmt::format("{} bytes ({}), SHA-256 {}", with_commas(payload.size()),
-                     human_bytes(payload.size()), sha256_hex(payload));
+  return fmt::format("{}, SHA-256 {}", exact_bytes(payload.size()), sha256_hex(payload));
 }
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {

@@ -17,6 +17,9 @@ namespace corelay::tools {
 /// "4.0 MiB".
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);
 
+/// Exactly, and roughly where that helps: "1 byte", "512 bytes", "102,400 bytes (100.0 KiB)".
+[[nodiscard]] std::string exact_bytes(std::uint64_t bytes);
+
 /// "4.2 ms", "612 ms", "1.61 s": three significant figures, as few units as needed.
 [[nodiscard]] std::string human_time(std::chrono::nanoseconds time);
 
