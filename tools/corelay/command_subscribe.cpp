@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <thread>
+#include <set>
+#include <utility>
 
 #include "tools/corelay/commands.h"
 #include "tools/corelay/digest.h"
@@ -85,65 +85,89 @@ class Receiver {
   std::uint64_t count_ = 0;
 };
 
-/// Subscribes and waits until the node lists every topic, so that "Subscribed" is true when it is
-/// printed.
-bool subscribe_all(SidecarClient& client, const std::vector<std::string>& topics) {
-  for (const std::string& topic : topics) {
-    if (!client.subscribe(topic)) return false;
-  }
-  const auto deadline = Clock::now() + milliseconds(2000);
-  while (Clock::now() < deadline && !is_interrupted()) {
-    const auto listed = client.topics(milliseconds(1000));
-    if (!listed) return true;  // a node that cannot list topics may still deliver
-    const auto is_listed = [&](const std::string& topic) {
-      return std::find(listed->begin(), listed->end(), topic) != listed->end();
-    };
-    if (std::all_of(topics.begin(), topics.end(), is_listed)) return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return true;
-}
+/// The subscriptions of one run, from the first word to the node until the end.
+class Subscription {
+ public:
+  Subscription(const Console& console, const SubscribeOptions& options, SidecarClient& client)
+      : console_(console),
+        options_(options),
+        client_(client),
+        receiver_(console, options),
+        unconfirmed_(options.topics.begin(), options.topics.end()) {}
 
-void announce(const Console& console, const SubscribeOptions& options) {
-  for (const std::string& topic : options.topics) {
-    const std::string line =
-        fmt::format("Subscribed to topic {}, waiting for messages…", in_quotes(topic));
-    if (console.is_table() && !options.is_raw)
-      console.print(line + "\n");
-    else
-      console.note(line);
-  }
-}
-
-ExitCode receive(const Console& console, const SubscribeOptions& options, SidecarClient& client) {
-  Receiver receiver(console, options);
-  const auto deadline = Clock::now() + options.timeout.value_or(milliseconds(0));
-  while (!is_interrupted()) {
-    if (options.count != 0 && receiver.count() >= options.count) return ExitCode::ok;
-    if (options.timeout && Clock::now() >= deadline) {
-      if (options.count == 0) return ExitCode::ok;
-      return console.fail(ExitCode::timed_out,
-                          fmt::format("{} of {} messages came within {}", receiver.count(),
-                                      options.count, human_time(*options.timeout)));
+  ExitCode run() {
+    for (const std::string& topic : unconfirmed_) (void)client_.subscribe(topic);
+    const auto started_at = Clock::now();
+    while (!is_interrupted()) {
+      if (options_.count != 0 && receiver_.count() >= options_.count) return ExitCode::ok;
+      const auto passed = Clock::now() - started_at;
+      if (options_.timeout && passed >= *options_.timeout) return report_time_over();
+      if (passed >= confirmation_wait) announce();
+      const auto event = client_.next(milliseconds(has_announced_ ? 100 : 10));
+      if (!event) continue;
+      if (const auto code = take(*event)) return *code;
     }
-    const auto event = client.next(milliseconds(100));
-    if (!event) continue;
-    if (const auto* ended = std::get_if<SidecarEnded>(&*event)) {
-      return console.fail(
+    console_.note(fmt::format("\n{} message{} received", with_commas(receiver_.count()),
+                              receiver_.count() == 1 ? "" : "s"));
+    return ExitCode::ok;
+  }
+
+ private:
+  /// A node confirms a subscription by a trace; one that sends no traces is taken at its silence.
+  static constexpr milliseconds confirmation_wait{500};
+
+  std::optional<ExitCode> take(const SidecarEvent& event) {
+    if (const auto* ended = std::get_if<SidecarEnded>(&event)) {
+      return console_.fail(
           ExitCode::unreachable,
-          fmt::format("{} ended the subscription: {}", options.address, ended->error.what),
+          fmt::format("{} ended the subscription: {}", options_.address, ended->error.what),
           "'corelay node health'; then subscribe again");
     }
-    if (const auto* arrival = std::get_if<SidecarArrival>(&*event)) {
-      if (const auto taken = receiver.take(arrival->json); !taken) {
-        return console.fail(ExitCode::failed, taken.error().describe());
+    if (const auto* trace = std::get_if<Trace>(&event)) return take_trace(*trace);
+    announce();
+    const auto taken = receiver_.take(std::get<SidecarArrival>(event).json);
+    if (!taken) return console_.fail(ExitCode::failed, taken.error().describe());
+    return std::nullopt;
+  }
+
+  std::optional<ExitCode> take_trace(const Trace& trace) {
+    if (trace.kind == TraceKind::rejected) {
+      return console_.fail(ExitCode::refused,
+                           fmt::format("{} refused the subscription to {}: {}", options_.address,
+                                       in_quotes(trace.topic), trace.reason));
+    }
+    if (trace.kind == TraceKind::joined) unconfirmed_.erase(trace.topic);
+    if (unconfirmed_.empty()) announce();
+    return std::nullopt;
+  }
+
+  void announce() {
+    if (std::exchange(has_announced_, true)) return;
+    for (const std::string& topic : options_.topics) {
+      const std::string line =
+          fmt::format("Subscribed to topic {}, waiting for messages…", in_quotes(topic));
+      if (console_.is_table() && !options_.is_raw) {
+        console_.print(line + "\n");
+      } else {
+        console_.note(line);
       }
     }
   }
-  console.note(fmt::format("\n{} message{} received", with_commas(receiver.count()),
-                           receiver.count() == 1 ? "" : "s"));
-  return ExitCode::ok;
-}
+
+  ExitCode report_time_over() const {
+    if (options_.count == 0) return ExitCode::ok;
+    return console_.fail(ExitCode::timed_out,
+                         fmt::format("{} of {} messages came within {}", receiver_.count(),
+                                     options_.count, human_time(*options_.timeout)));
+  }
+
+  const Console& console_;
+  const SubscribeOptions& options_;
+  SidecarClient& client_;
+  Receiver receiver_;
+  std::set<std::string> unconfirmed_;  // topics the node has not confirmed
+  bool has_announced_ = false;
+};
 
 }  // namespace
 
@@ -168,8 +192,7 @@ ExitCode subscribe(const Console& console, const SubscribeOptions& options) {
         "--addr HOST:PORT of a running node; 'corelay up' starts four, at localhost:33221 to "
         "33224");
   }
-  if (subscribe_all(**client, options.topics)) announce(console, options);
-  return receive(console, options, **client);
+  return Subscription(console, options, **client).run();
 }
 
 }  // namespace corelay::tools
