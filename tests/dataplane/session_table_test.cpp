@@ -297,7 +297,8 @@ TEST_P(Session, KeyIdsAreFoundThroughChurn) {
     } else {
       SessionKeys keys;
       // Neighbouring ids and ids far apart: both kinds of collision chains.
-      keys.send.key_id = static_cast<std::uint32_t>(rng.chance(0.5) ? rng.next() : 1000u + static_cast<std::uint32_t>(step));
+      keys.send.key_id =
+          static_cast<std::uint32_t>(rng.chance(0.5) ? rng.next() : 1000u + static_cast<std::uint32_t>(step));
       keys.receive.key_id = keys.send.key_id;
       keys.send.key[0] = static_cast<std::uint8_t>(step);
       keys.receive.key = keys.send.key;
