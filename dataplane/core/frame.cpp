@@ -11,7 +11,7 @@ namespace corelay::dataplane {
 namespace {
 
 constexpr std::size_t digest_bytes = 16;
-constexpr std::size_t feedback_fixed_bytes = 16;
+constexpr std::size_t feedback_fixed_bytes = 20;
 constexpr std::size_t word_bytes = 8;
 constexpr std::size_t probe_fixed_bytes = 8;
 constexpr std::size_t row_head_bytes = 8;  // seed or shard index
@@ -131,6 +131,7 @@ std::optional<FeedbackFrame> parse_feedback(Bytes frame) noexcept {
   feedback.highest_sequence = load_le<std::uint32_t>(&frame[4]);
   feedback.delay_us = load_le<std::uint32_t>(&frame[8]);
   feedback.number = load_le<std::uint32_t>(&frame[12]);
+  feedback.arrival_us = load_le<std::uint32_t>(&frame[16]);
   if (feedback.word_count > ack_words_max) return std::nullopt;
   const std::size_t words_bytes = feedback.word_count * word_bytes;
   if (frame.size() < feedback_fixed_bytes + words_bytes) return std::nullopt;
@@ -160,7 +161,7 @@ std::optional<StatusFrame> next_status(Bytes& statuses) noexcept {
 }
 
 void FeedbackWriter::begin(std::uint32_t highest_sequence, std::uint32_t delay_us, std::uint32_t number,
-                           std::span<const std::uint64_t> words) noexcept {
+                           std::uint32_t arrival_us, std::span<const std::uint64_t> words) noexcept {
   CHECK(words.size() <= ack_words_max);
   size_ = feedback_fixed_bytes + words.size() * word_bytes;
   count_ = 0;
@@ -172,6 +173,7 @@ void FeedbackWriter::begin(std::uint32_t highest_sequence, std::uint32_t delay_u
   store_le(out_ + 4, highest_sequence);
   store_le(out_ + 8, delay_us);
   store_le(out_ + 12, number);
+  store_le(out_ + 16, arrival_us);
   for (std::size_t i = 0; i != words.size(); ++i) store_le(out_ + feedback_fixed_bytes + i * word_bytes, words[i]);
 }
 

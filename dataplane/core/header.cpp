@@ -1,11 +1,13 @@
-// The signed header byte by byte (proto/wire.md, "Message header and tag"), and SHA-256 over OpenSSL's EVP: it picks the
-// SHA instructions where the CPU has them.
+// The signed header byte by byte (proto/wire.md, "Message header and tag"), and SHA-256 by OpenSSL's direct calls: they
+// use the SHA instructions where the CPU has them, and unlike EVP, which allocates for every hash, no memory.
 #include "dataplane/core/header.h"
 
-#include <openssl/evp.h>
+#define OPENSSL_SUPPRESS_DEPRECATED  // OpenSSL 3 would rather have everyone on EVP
+#include <openssl/sha.h>
 #include <sodium.h>
 
 #include <cstring>
+#include <initializer_list>
 
 #include "codec/check.h"
 #include "dataplane/core/frame.h"
@@ -36,10 +38,13 @@ void load(std::array<std::uint8_t, n>& to, const std::uint8_t* from) noexcept {
   std::memcpy(to.data(), from, n);
 }
 
-Sha256& thread_sha256() noexcept {
-  thread_local Sha256 sha;  // its one allocation is made on the thread's first hash
-  sha.reset();
-  return sha;
+std::array<std::uint8_t, 32> sha256(std::initializer_list<Bytes> parts) noexcept {
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  for (const Bytes part : parts) SHA256_Update(&context, part.data(), part.size());
+  std::array<std::uint8_t, 32> hash;
+  SHA256_Final(hash.data(), &context);
+  return hash;
 }
 
 template <std::size_t n>
@@ -111,36 +116,17 @@ bool verify_header(Bytes encoded) noexcept {
 }
 
 MessageTag tag_of(const MessageId& id, std::string_view topic) noexcept {
-  Sha256& sha = thread_sha256();
-  sha.update(as_bytes(tag_context));
-  sha.update(id);
-  sha.update(as_bytes(topic));
-  return first_bytes<16>(sha.finish());
+  return first_bytes<16>(sha256({as_bytes(tag_context), id, as_bytes(topic)}));
 }
 
 TopicHash topic_hash(std::string_view topic) noexcept {
-  Sha256& sha = thread_sha256();
-  sha.update(as_bytes(topic));
-  return load_le<std::uint64_t>(sha.finish().data());
+  return load_le<std::uint64_t>(sha256({as_bytes(topic)}).data());
 }
 
-Digest digest_of(Bytes bytes) noexcept {
-  Sha256& sha = thread_sha256();
-  sha.update(bytes);
-  return first_bytes<16>(sha.finish());
-}
+Digest digest_of(Bytes bytes) noexcept { return first_bytes<16>(sha256({bytes})); }
 
 struct Sha256::State {
-  EVP_MD* md = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-
-  State() noexcept { CHECK(md != nullptr && context != nullptr); }
-  ~State() {
-    EVP_MD_CTX_free(context);
-    EVP_MD_free(md);
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
+  SHA256_CTX context;
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) { reset(); }
@@ -148,15 +134,13 @@ Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
-void Sha256::reset() noexcept { CHECK(EVP_DigestInit_ex2(state_->context, state_->md, nullptr) == 1); }
+void Sha256::reset() noexcept { SHA256_Init(&state_->context); }
 
-void Sha256::update(Bytes bytes) noexcept {
-  CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
-}
+void Sha256::update(Bytes bytes) noexcept { SHA256_Update(&state_->context, bytes.data(), bytes.size()); }
 
 std::array<std::uint8_t, 32> Sha256::finish() noexcept {
   std::array<std::uint8_t, 32> hash;
-  CHECK(EVP_DigestFinal_ex(state_->context, hash.data(), nullptr) == 1);
+  SHA256_Final(hash.data(), &state_->context);
   reset();
   return hash;
 }

@@ -41,7 +41,7 @@ std::optional<Buffer> parse_and_write(Bytes frame) {
       std::vector<std::uint64_t> words;
       for (std::size_t j = 0; j != parsed->word_count; ++j) words.push_back(load_le<std::uint64_t>(&parsed->words[8 * j]));
       FeedbackWriter writer(out.data(), out.size());
-      writer.begin(parsed->highest_sequence, parsed->delay_us, parsed->number, words);
+      writer.begin(parsed->highest_sequence, parsed->delay_us, parsed->number, parsed->arrival_us, words);
       Bytes statuses = parsed->statuses;
       while (const auto status = next_status(statuses)) EXPECT_TRUE(writer.add(*status));
       EXPECT_EQ(writer.status_count(), parsed->status_count);
@@ -168,25 +168,25 @@ TEST(Frame, SetSequenceChangesNothingElse) {
 }
 
 TEST(FeedbackWriter, StopsWhereTheBufferOrTheCountEnds) {
-  Buffer out(16 + 3 * status_bytes + 5, 0xee);
+  Buffer out(20 + 3 * status_bytes + 5, 0xee);
   FeedbackWriter writer(out.data(), out.size());
-  writer.begin(5, 6, 7, {});
+  writer.begin(5, 6, 7, 8, {});
   const std::array<std::uint8_t, 6> deficits{};
   StatusFrame status;
   EXPECT_TRUE(writer.add(status));
   EXPECT_TRUE(writer.add(status));
   status.deficits = deficits;
   EXPECT_FALSE(writer.add(status));
-  EXPECT_EQ(writer.size(), 16 + 2 * status_bytes);
+  EXPECT_EQ(writer.size(), 20 + 2 * status_bytes);
   status.deficits = Bytes{deficits}.first(5);
   EXPECT_TRUE(writer.add(status));
   EXPECT_FALSE(writer.add({}));
   EXPECT_EQ(writer.size(), out.size());
   EXPECT_TRUE(parse_feedback(out).has_value());
 
-  Buffer large(16 + 300 * status_bytes);
+  Buffer large(20 + 300 * status_bytes);
   FeedbackWriter full(large.data(), large.size());
-  full.begin(5, 6, 7, {});
+  full.begin(5, 6, 7, 8, {});
   std::size_t added = 0;
   while (full.add({})) ++added;
   EXPECT_EQ(added, 255u);
@@ -218,7 +218,7 @@ RC_GTEST_PROP(FrameProperty, FeedbackRoundTrip, (std::uint32_t highest, std::uin
   const auto sizes = *rc::gen::container<std::vector<std::size_t>>(rc::gen::inRange<std::size_t>(0, 40));
   Buffer frame(1344);
   FeedbackWriter writer(frame.data(), frame.size());
-  writer.begin(highest, delay_us, number, words);
+  writer.begin(highest, delay_us, number, ~number, words);
   const Buffer deficits(40, 77);
   std::size_t added = 0;
   for (const std::size_t size : sizes) {
@@ -234,6 +234,7 @@ RC_GTEST_PROP(FrameProperty, FeedbackRoundTrip, (std::uint32_t highest, std::uin
   const auto parsed = parse_feedback(frame);
   RC_ASSERT(parsed.has_value());
   RC_ASSERT(parsed->highest_sequence == highest && parsed->delay_us == delay_us && parsed->number == number);
+  RC_ASSERT(parsed->arrival_us == ~number);
   RC_ASSERT(parsed->word_count == words.size() && parsed->status_count == added);
   RC_ASSERT(parse_and_write(frame) == frame);
 }

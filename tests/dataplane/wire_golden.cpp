@@ -83,7 +83,7 @@ Frame feedback_frame(std::string name, std::string about, const FeedbackFrame& h
                      std::span<const std::uint64_t> words, std::span<const StatusFrame> statuses) {
   Frame out{std::move(name), std::move(about), Buffer(2048), {}};
   FeedbackWriter writer(out.bytes.data(), out.bytes.size());
-  writer.begin(head.highest_sequence, head.delay_us, head.number, words);
+  writer.begin(head.highest_sequence, head.delay_us, head.number, head.arrival_us, words);
   for (const StatusFrame& status : statuses) CHECK(writer.add(status));
   out.bytes.resize(writer.size());
   out.fields = {{"kind", 1, "feedback"},
@@ -92,7 +92,8 @@ Frame feedback_frame(std::string name, std::string about, const FeedbackFrame& h
                 {"word_count", 1, std::to_string(words.size())},
                 {"highest_sequence", 4, std::to_string(head.highest_sequence)},
                 {"delay_us", 4, std::to_string(head.delay_us)},
-                {"number", 4, std::to_string(head.number)}};
+                {"number", 4, std::to_string(head.number)},
+                {"arrival_us", 4, std::to_string(head.arrival_us)}};
   for (std::size_t j = 0; j != words.size(); ++j) {
     out.fields.push_back({"bitmap_word", 8, "bit i: sequence " + std::to_string(head.highest_sequence) + " - " +
                                                 std::to_string(64 * j) + " - i arrived"});
@@ -156,9 +157,9 @@ std::vector<Frame> make_frames() {
   out.push_back(announce_frame("announce-part", "the same message and its last digest alone", 2, 2, 1));
   out.push_back(announce_frame("announce-bare", "the same message without digests", 7, 0, 0));
   add_coded_frames(out);
-  out.push_back(feedback_frame("feedback-empty", "nothing received yet", {0, 0, 1, 0, 0, {}, {}}, {}, {}));
+  out.push_back(feedback_frame("feedback-empty", "nothing received yet", {0, 0, 1, 0, 0, 0, {}, {}}, {}, {}));
   const std::array<std::uint64_t, 1> one_word{0x0000'0000'0000'000b};
-  out.push_back(feedback_frame("feedback-acks", "sequences 70, 69 and 67 arrived", {70, 125, 2, 0, 0, {}, {}}, one_word, {}));
+  out.push_back(feedback_frame("feedback-acks", "sequences 70, 69 and 67 arrived", {70, 125, 2, 77'000'001, 0, 0, {}, {}}, one_word, {}));
   const std::array<std::uint64_t, 3> words{0xffff'ffff'ffff'fff1, 0x8000'0000'0000'0001, 0x0000'0000'0000'ffff};
   static constexpr std::array<std::uint8_t, 3> deficits{4, 0, 128};
   MessageTag unknown{};
@@ -169,7 +170,7 @@ std::vector<Frame> make_frames() {
       StatusFrame{unknown, StatusState::unknown, 0, 0, {}},
       StatusFrame{tag_of(small_message().header.id, "blocks/v1"), StatusState::refused, 0, 1023, Bytes{deficits}.first(1)}};
   out.push_back(feedback_frame("feedback-rich", "three bitmap words and a status of every state",
-                               {4'000'000'000, 65'536, 3, 0, 0, {}, {}}, words, statuses));
+                               {4'000'000'000, 65'536, 3, 4'294'967'295, 0, 0, {}, {}}, words, statuses));
   out.push_back(single_frame());
   out.push_back(probe_frame("probe-ask", "the shortest probe", true, 8));
   out.push_back(probe_frame("probe-padding", "a probe that only fills a run", false, 72));
@@ -219,10 +220,10 @@ std::vector<Malformed> make_malformed_frames() {
   out.push_back(changed("feedback-rich", 2, 3, "three statuses said, four there"));
   out.push_back(changed("feedback-acks", 3, 17, "17 bitmap words"));
   out.push_back(changed("feedback-acks", 3, 2, "two words said, one there"));
-  out.push_back(changed("feedback-rich", 40 + 16, 4, "state 4 does not exist"));
-  out.push_back(changed("feedback-rich", 40 + 17, 1, "reserved byte of a status not zero"));
-  out.push_back(changed("feedback-rich", 40 + 21, 4, "generations 1024 to 1026 listed"));
-  out.push_back(changed("feedback-rich", 40 + 26, 129, "129 shards missing of a generation"));
+  out.push_back(changed("feedback-rich", 44 + 16, 4, "state 4 does not exist"));
+  out.push_back(changed("feedback-rich", 44 + 17, 1, "reserved byte of a status not zero"));
+  out.push_back(changed("feedback-rich", 44 + 21, 4, "generations 1024 to 1026 listed"));
+  out.push_back(changed("feedback-rich", 44 + 26, 129, "129 shards missing of a generation"));
   out.push_back(resized("feedback-rich", -1, "the last status cut short"));
   out.push_back(changed("single", 1, 2, "unknown flag"));
   out.push_back(changed("single", 2, 188, "header length below 189"));
