@@ -162,6 +162,7 @@ class Link {
   void take_delay(Instant now, Instant sent, std::uint32_t arrival_us) noexcept;
   void take_rtt(Instant now, Duration rtt) noexcept;
   void take_rate(Instant now) noexcept;
+  void drain(double delivered) noexcept;
   void advance_oldest() noexcept;
   [[nodiscard]] Duration timeout() const noexcept;
   [[nodiscard]] std::size_t window_frames() const noexcept;

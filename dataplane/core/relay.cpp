@@ -318,7 +318,7 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
 
 void Relay::State::trace(const Message& message, PeerIndex from, ShardTrace kind) noexcept {
   if (!is_tracing) return;
-  if (!soft_events.push(ShardTraced{message.header.id, from, kind})) counters.add(Counter::drop_event_full_total);
+  if (!soft_events.push(ShardTraced{message.header.id, from, kind, message.topic})) counters.add(Counter::drop_event_full_total);
 }
 
 void Relay::State::fault(PeerIndex peer, PeerFault kind) noexcept {
