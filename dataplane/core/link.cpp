@@ -16,6 +16,7 @@ constexpr std::size_t run_frames = 48;       // a paced link may always send one
 constexpr double probe_gain = 1.15;
 constexpr double probe_limit = 1.5;
 constexpr double drain_gain = 0.9;
+constexpr double drain_step = 0.7;
 constexpr std::uint32_t feedback_every = 32;  // frames
 constexpr Duration feedback_delay = milliseconds(1);
 
@@ -32,9 +33,9 @@ void Link::reset(Instant now) noexcept {
 
 std::size_t Link::window_frames() const noexcept {
   if (smoothed_rtt_.ns == 0) return window_start;
-  const Duration base = std::min(rtt_min_[0], rtt_min_[1]);
-  const double round = static_cast<double>(base.ns + milliseconds(4).ns) * 1e-9;
-  const double frames = 2.0 * rate_ * round / 1400.0;
+  // Queueing on the way out is held by the rate, not here; a long way back must not close the window.
+  const double round = static_cast<double>(smoothed_rtt_.ns + milliseconds(2).ns) * 1e-9;
+  const double frames = 1.5 * rate_ * round / 1400.0;
   return std::clamp(static_cast<std::size_t>(frames), window_floor, log_frames - 64);
 }
 
@@ -123,29 +124,30 @@ void Link::take_rate(Instant now) noexcept {
   round_at_ = now;
   round_delivered_ = delivered_bytes_;
   is_app_limited_ = false;
+  if (queue_delay_ > delay_target) return drain(sample);
   // A pause between messages says nothing about the path, unless it was faster than believed.
   if (was_app_limited && sample < rate_) return;
   if (is_starting_) {
     flat_rounds_ = sample > rate_ * 1.25 ? 0 : flat_rounds_ + 1;
     rate_ = std::max(rate_, sample);
-    if (flat_rounds_ >= 3 || queue_delay_ > delay_target) {
-      is_starting_ = false;
-      rate_samples_.fill(sample);
-      rate_sample_ = 0;
-      rate_ = sample;
-    }
-    return;
+    if (flat_rounds_ < 3) return;
+    is_starting_ = false;
+    rate_samples_.fill(sample);
+    rate_ = sample;
   }
   rate_samples_[rate_sample_++ % rate_samples_.size()] = sample;
   const double delivered = *std::max_element(rate_samples_.begin(), rate_samples_.end());
-  // While a queue stands, what is delivered is our share of the path: going a little below it drains the queue and
-  // cannot spiral down. Otherwise probe, never far above what was last delivered.
-  if (queue_delay_ > delay_target) {
-    rate_ = std::min(rate_, delivered * drain_gain);
-  } else if (!was_app_limited) {
-    rate_ = std::min(rate_ * probe_gain, delivered * probe_limit);
-  }
-  rate_ = std::max(rate_, rate_floor);
+  // Probe, never far above what was last delivered.
+  if (!was_app_limited) rate_ = std::max(rate_floor, std::min(rate_ * probe_gain, delivered * probe_limit));
+}
+
+/// A queue stands on the way: what is delivered is our share of the path, and going a little below it drains the queue
+/// without spiralling down. A link that had little to send is cut step by step, since its share is not known.
+void Link::drain(double delivered) noexcept {
+  is_starting_ = false;
+  rate_samples_[rate_sample_++ % rate_samples_.size()] = delivered;
+  const double share = *std::max_element(rate_samples_.begin(), rate_samples_.end());
+  rate_ = std::max({rate_floor, std::min(rate_, share * drain_gain), rate_ * drain_step});
 }
 
 Duration Link::timeout() const noexcept {

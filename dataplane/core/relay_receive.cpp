@@ -269,15 +269,17 @@ void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcep
       now,
       {feedback->highest_sequence, microseconds(feedback->delay_us), feedback->number, feedback->arrival_us,
        feedback->words},
-      [&](const SentFrame& frame, bool is_acknowledged) { on_frame_ended(now, from, frame, is_acknowledged); });
+      [&](const SentFrame& frame, bool is_acknowledged) {
+        float& loss = peers[from].loss;
+        loss += ((is_acknowledged ? 0.0f : 1.0f) - loss) / 64;
+        on_frame_ended(now, from, frame, is_acknowledged);
+      });
   if (!is_new) return;
   Bytes statuses = feedback->statuses;
   while (const auto status = next_status(statuses)) on_status(now, from, *status);
 }
 
 void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& frame, bool is_acknowledged) noexcept {
-  float& loss = peers[peer].loss;
-  loss += ((is_acknowledged ? 0.0f : 1.0f) - loss) / 64;
   if (!is_acknowledged) counters.add(Counter::tx_lost_total);
   if (!messages.is_current(frame.message, frame.epoch)) return;
   Message& message = messages[frame.message];

@@ -287,7 +287,11 @@ std::size_t Relay::State::can_give(const Message& message, const Generation& gen
   if (static_cast<double>(rank) < params.forward_threshold * message.header.k) return 0;
   // With so many packets exchanged, the neighbour's span holds ours already, as far as we can know.
   const std::size_t exchanged = static_cast<std::size_t>(part.given) + part.received;
-  return exchanged < rank ? std::min(need, rank - exchanged) : 0;
+  if (exchanged >= rank) return 0;
+  const std::size_t its_rank = message.header.k - part.deficit + part.inflight;
+  if (its_rank < rank) return std::min({need, rank - exchanged, rank - its_rank});
+  // It holds as much as we do. One packet at a time may still be new to it, while little went between us.
+  return part.inflight == 0 && exchanged * 2 < rank ? 1 : 0;
 }
 
 std::size_t Relay::State::send_coded(Instant now, std::uint32_t slot, std::uint8_t f, std::size_t budget,
