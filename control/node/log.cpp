@@ -19,7 +19,8 @@ class JsonFormatter final : public spdlog::formatter {
     const auto since = duration_cast<milliseconds>(message.time.time_since_epoch()).count();
     const auto level = spdlog::level::to_string_view(message.level);
     const nlohmann::json text(std::string_view(message.payload.data(), message.payload.size()));
-    fmt::format_to(std::back_inserter(out), "{{\"time\":\"{:%Y-%m-%dT%H:%M:%S}.{:03}Z\",\"level\":\"{}\",\"message\":{}}}\n",
+    fmt::format_to(std::back_inserter(out),
+                   "{{\"time\":\"{:%Y-%m-%dT%H:%M:%S}.{:03}Z\",\"level\":\"{}\",\"message\":{}}}\n",
                    fmt::gmtime(static_cast<std::time_t>(since / 1000)), since % 1000,
                    std::string_view(level.data(), level.size()),
                    text.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

@@ -115,14 +115,21 @@ std::optional<dataplane::Endpoint> endpoint_of(std::string_view address) {
   const auto parsed = boost::asio::ip::make_address(std::string(address), error);
   if (error) return std::nullopt;
   dataplane::Endpoint endpoint;
-  endpoint.address = parsed.is_v4() ? boost::asio::ip::make_address_v6(boost::asio::ip::v4_mapped, parsed.to_v4()).to_bytes()
-                                    : parsed.to_v6().to_bytes();
+  endpoint.address = parsed.is_v4()
+                         ? boost::asio::ip::make_address_v6(boost::asio::ip::v4_mapped, parsed.to_v4()).to_bytes()
+                         : parsed.to_v6().to_bytes();
   return endpoint;
 }
 
 struct SessionExchange::State {
-  State(boost::asio::io_context& context, libp2p::StreamPtr s, bool dialer, SessionTerms t, std::uint32_t id, std::uint32_t old)
-      : stream(std::move(s)), is_dialer(dialer), terms(std::move(t)), key_id(id), replaces_key_id(old), deadline(context) {}
+  State(boost::asio::io_context& context, libp2p::StreamPtr s, bool dialer, SessionTerms t, std::uint32_t id,
+        std::uint32_t old)
+      : stream(std::move(s)),
+        is_dialer(dialer),
+        terms(std::move(t)),
+        key_id(id),
+        replaces_key_id(old),
+        deadline(context) {}
   ~State() { sodium_memzero(secret.data(), secret.size()); }
 
   [[nodiscard]] Expected<AgreedSession> agree(Bytes peer_hello);
@@ -210,7 +217,7 @@ void SessionExchange::start(Done done) {
       return;
     }
   }
-  state_->stream->read_message(hello_bytes_max, [self = shared_from_this()](Expected<std::vector<std::uint8_t>> message) {
+  state_->stream->read_message(hello_bytes_max, [self = shared_from_this()](auto message) {
     self->on_hello(std::move(message));
   });
 }

@@ -44,17 +44,21 @@ bool split_setting(const std::string& text, node::FlagValue& flag) {
 }  // namespace
 
 bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code) {
-  CLI::App app{"corelayd: a coded relay node. Settings: flag > environment > file > default; see `corelayd config default`."};
+  CLI::App app{
+      "corelayd: a coded relay node. Settings: flag > environment > file > default; see `corelayd config default`."};
   app.footer(
       "Examples:\n"
       "  corelayd --identity-dir ./identity --cluster-id demo\n"
       "  corelayd --config corelay.toml --set relay.message_bytes_max=33554432\n"
       "  OPTIMUM_PORT=7071 SIDECAR_PORT=33222 API_PORT=9092 corelayd config print\n"
-      "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 could not start; 2 wrong usage or configuration; 3 the mode is not built.");
+      "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 could not start; 2 wrong usage or configuration; 3 the mode is "
+      "not built.");
   std::vector<std::string> settings;
   std::vector<std::string> values(std::size(short_flags));
   app.add_option("--config", line.config_file, "TOML file (default: $CORELAY_CONFIG)");
-  app.add_option("--set", settings, "Any setting, as section.key=value; may be repeated")->take_all()->allow_extra_args(false);
+  app.add_option("--set", settings, "Any setting, as section.key=value; may be repeated")
+      ->take_all()
+      ->allow_extra_args(false);
   for (std::size_t i = 0; i < std::size(short_flags); ++i) {
     app.add_option(short_flags[i].flag, values[i], std::string(short_flags[i].help) + " (" + short_flags[i].key + ")");
   }
@@ -86,7 +90,10 @@ bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code
     }
     line.flags.push_back(flag);
   }
-  line.action = *check ? Action::config_check : *print ? Action::config_print : *defaults ? Action::config_default : *version ? Action::version : Action::run;
+  if (*check) line.action = Action::config_check;
+  if (*print) line.action = Action::config_print;
+  if (*defaults) line.action = Action::config_default;
+  if (*version) line.action = Action::version;
   const char* const file = std::getenv("CORELAY_CONFIG");
   if (line.config_file.empty() && file != nullptr) line.config_file = file;
   return true;

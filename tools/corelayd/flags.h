@@ -19,7 +19,8 @@ struct CommandLine {
 /// Parses the arguments. Prints help or a usage error itself; `exit_code` then says with what to exit.
 [[nodiscard]] bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code);
 
-/// The environment, the file named on the command line and its flags. Errors: not_found, for a file that cannot be read.
+/// The environment, the file named on the command line and its flags. Errors: not_found, for a file that cannot be
+/// read.
 [[nodiscard]] Expected<node::ConfigSources> config_sources(const CommandLine& line);
 
 }  // namespace corelay
