@@ -127,7 +127,7 @@ class Neighbours {
 
   void acknowledge(Instant now) {
     FeedbackWriter writer(frame_.data(), 1000);
-    writer.begin(received_.highest(), received_.delay_us(now), received_.next_number(), received_.words());
+    writer.begin(received_.highest(), received_.delay_us(now), received_.next_number(), received_.highest_us(), received_.words());
     const std::size_t bytes = sessions_.seal(downstream, {frame_.data(), writer.size()}, datagram_.data());
     CHECK(send(out_.fd(), datagram_.data(), bytes, 0) == static_cast<ssize_t>(bytes));
   }

@@ -65,9 +65,10 @@ struct Batch {
 
 /// The loop to beat: one datagram in, `fanout` out, on sockets connected to the sinks.
 void relay_plainly(const LoopbackSocket& in, std::span<const std::unique_ptr<LoopbackSocket>> out,
-                   const std::atomic<bool>& stop, ThreadTime& used) {
+                   std::atomic<bool>& ready, const std::atomic<bool>& stop, ThreadTime& used) {
   pin_to(1);
   Batch batch_of;
+  ready = true;
   const ThreadTime before = own_thread_time();
   while (!stop.load(std::memory_order_relaxed)) {
     const int got = recvmmsg(in.fd(), batch_of.headers.data(), batch, MSG_DONTWAIT, nullptr);
@@ -116,10 +117,12 @@ Rate run_reference(std::uint64_t datagrams_in) {
     sinks.push_back(std::make_unique<LoopbackSocket>());
     out[i]->connect_to(sinks[i]->port());
   }
+  std::atomic<bool> ready{false};
   std::atomic<bool> stop{false};
   ThreadTime used;
+  std::thread relay([&] { relay_plainly(relay_in, out, ready, stop, used); });
+  while (!ready) std::this_thread::sleep_for(std::chrono::microseconds(100));
   const Instant start = read_clock();
-  std::thread relay([&] { relay_plainly(relay_in, out, stop, used); });
   const std::vector<std::uint8_t> run(run_segments * datagram_bytes, 5);
   Batch batch_of;
   Rate rate;

@@ -78,6 +78,8 @@ class ReceivedLink {
   [[nodiscard]] std::uint32_t highest() const noexcept { return highest_; }
   [[nodiscard]] std::span<const std::uint64_t> words() const noexcept { return words_; }
   [[nodiscard]] std::uint32_t delay_us(Instant now) const noexcept;
+  /// The receiver's clock when the highest sequence came, in microseconds, modulo 2^32.
+  [[nodiscard]] std::uint32_t highest_us() const noexcept { return static_cast<std::uint32_t>(highest_at_.ns / 1000); }
   [[nodiscard]] std::uint32_t next_number() noexcept { return ++number_; }
   [[nodiscard]] std::uint32_t fresh() const noexcept { return fresh_; }
   void clear_fresh() noexcept { fresh_ = 0; }
