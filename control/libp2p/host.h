@@ -1,5 +1,6 @@
 /// The libp2p host: TCP, multistream-select, Noise XX, Yamux, identify and ping, behind connections and streams.
-/// Everything runs on one io_context with one thread; callbacks run there and never inside the call that registers them.
+/// Everything runs on one io_context with one thread, which must outlive the host; callbacks run there and never inside the call
+/// that registers them.
 /// Every timeout and limit is in HostConfig.
 #pragma once
 
@@ -26,13 +27,16 @@ struct HostConfig {
   std::chrono::milliseconds negotiate_timeout{10000};   // one multistream negotiation
   std::chrono::milliseconds keepalive_interval{15000};  // yamux ping; two unanswered close the connection
   std::size_t connections_max = 256;
-  std::size_t connections_per_address_max = 64;
+  std::size_t connections_per_address_max = 64;         // inbound, from one IP address
+  std::size_t connections_per_peer_max = 4;
   std::size_t streams_per_connection_max = 256;         // inbound
   std::size_t stream_receive_bytes_max = 256 * 1024;    // yamux window
   std::size_t send_queue_bytes_max = 8u << 20;          // per connection; above it writes fail with unavailable
+  std::size_t unread_bytes_max = 16u << 20;             // per connection, received and not read; above it a stream is reset
 };
 
-/// One bidirectional stream. Kept alive by its holder; dropping the last pointer resets it.
+/// One bidirectional stream. Kept alive by its holder; dropping the last pointer resets it, except after close_write():
+/// then what is queued still goes out and what still comes in is thrown away.
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -41,7 +45,8 @@ class Stream {
   virtual void read_message(std::size_t bytes_max, std::function<void(Expected<std::vector<std::uint8_t>>)> done) = 0;
   /// Reads at least one byte, at most `bytes_max`.
   virtual void read_some(std::size_t bytes_max, std::function<void(Expected<std::vector<std::uint8_t>>)> done) = 0;
-  /// Queues a message with its varint length. Errors: unavailable (queue over its bound), closed.
+  /// Queues a message with its varint length. Errors: unavailable (the connection's queue is over its bound), too_large (it
+  /// never fits the queue), closed.
   virtual Expected<void> write_message(Bytes message) = 0;
   /// Queues raw bytes.
   virtual Expected<void> write(Bytes bytes) = 0;
@@ -92,7 +97,7 @@ class Host {
   /// Called once for each peer when its first connection is up, and once when its last is gone.
   void on_connected(std::function<void(const ConnectionInfo&)> call);
   void on_disconnected(std::function<void(const PeerId&)> call);
-  /// Called when identify has answered on a new connection.
+  /// Called when identify has answered on a new connection, and again when the peer pushes a change.
   void on_identified(std::function<void(const PeerId&, const PeerIdentity&)> call);
 
   /// One /ipfs/ping/1.0.0 round trip.
@@ -109,8 +114,7 @@ class Host {
   void stop();
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  std::shared_ptr<class Swarm> swarm_;
 };
 
 }  // namespace corelay::libp2p
