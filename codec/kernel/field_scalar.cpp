@@ -7,20 +7,30 @@
 namespace corelay::codec {
 namespace {
 
+// a * b = a * (b without its lowest bit) + a * (that bit).
 constexpr std::array<std::array<std::uint8_t, 256>, 256> make_products() {
   std::array<std::array<std::uint8_t, 256>, 256> table{};
   for (unsigned a = 0; a < 256; ++a) {
-    for (unsigned b = 0; b < 256; ++b) table[a][b] = product_by_definition(a, b);
+    for (unsigned bit = 1; bit < 256; bit <<= 1) table[a][bit] = product_by_definition(a, bit);
+    for (unsigned b = 3; b < 256; ++b) {
+      if ((b & (b - 1)) == 0) continue;
+      table[a][b] = static_cast<std::uint8_t>(table[a][b & (b - 1)] ^ table[a][b & ~(b - 1)]);
+    }
   }
   return table;
 }
 
+// a^255 = 1, so the inverse is a^254 = a^2 * a^4 * ... * a^128.
 constexpr std::array<std::uint8_t, 256> make_inverses() {
   std::array<std::uint8_t, 256> table{};
   for (unsigned a = 1; a < 256; ++a) {
-    std::uint8_t power = 1;  // a^254, since a^255 = 1
-    for (int i = 0; i < 254; ++i) power = product_by_definition(power, a);
-    table[a] = power;
+    unsigned inverse_of_a = 1;
+    unsigned power = a;
+    for (int i = 0; i < 7; ++i) {
+      power = product_by_definition(power, power);
+      inverse_of_a = product_by_definition(inverse_of_a, power);
+    }
+    table[a] = static_cast<std::uint8_t>(inverse_of_a);
   }
   return table;
 }

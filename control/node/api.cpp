@@ -137,11 +137,13 @@ Expected<std::unique_ptr<Api>> Api::start(Node& node) {
   config.port = settings.port;
   config.connections_max = settings.connections_max;
   config.timeout = std::chrono::milliseconds(settings.timeout_ms);
-  auto server = HttpServer::start(node.io(), config, [&node](const HttpRequest& request) { return answer_api(node, request); });
+  auto server =
+      HttpServer::start(node.io(), config, [&node](const HttpRequest& request) { return answer_api(node, request); });
   if (!server) {
-    return fail(server.error().code, "",
-                fmt::format("API {} port {}: {}. Is another process using the port? Set api.port (API_PORT) or api.address",
-                            settings.address, settings.port, server.error().describe()));
+    return fail(
+        server.error().code, "",
+        fmt::format("API {} port {}: {}. Is another process using the port? Set api.port (API_PORT) or api.address",
+                    settings.address, settings.port, server.error().describe()));
   }
   if (!is_loopback(settings.address)) {
     spdlog::warn("the API listens on {}: it has no authentication, keep it inside a private network", settings.address);

@@ -1,5 +1,5 @@
-/// The node's HTTP API: /api/v1/{health,node-state,version,topics,peers,config,p2p-snapshot}, /metrics, /livez, /readyz.
-/// All are GET (and HEAD); anything else is answered with a JSON error.
+/// The node's HTTP API: /api/v1/{health,node-state,version,topics,peers,config,p2p-snapshot}, /metrics, /livez,
+/// /readyz. All are GET (and HEAD); anything else is answered with a JSON error.
 #pragma once
 
 #include <cstdint>

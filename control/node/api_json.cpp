@@ -71,7 +71,8 @@ std::string topics_json(const std::vector<TopicStatus>& topics, bool with_nodes)
     json nodes = json::array();
     for (const auto& peer : topic.peers) {
       mesh_peers += peer.is_mesh_peer ? 1U : 0U;
-      nodes.push_back({{"address", peer.address}, {"peer_id", peer.peer}, {"status", peer.is_mesh_peer ? "mesh" : "subscribed"}});
+      nodes.push_back(
+          {{"address", peer.address}, {"peer_id", peer.peer}, {"status", peer.is_mesh_peer ? "mesh" : "subscribed"}});
     }
     item["clients"] = topic.clients;
     item["mesh_peers"] = mesh_peers;

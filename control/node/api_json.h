@@ -11,8 +11,8 @@
 
 namespace corelay::node {
 
-/// {"cpu_used":"0.29","disk_used":"84.05","memory_used":"6.70","mode":"optimum","status":"ok"}: percentages as strings with
-/// two decimals. With "country" and "country_iso" where node.country is set, here and in node-state.
+/// {"cpu_used":"0.29","disk_used":"84.05","memory_used":"6.70","mode":"optimum","status":"ok"}: percentages as
+/// strings with two decimals. With "country" and "country_iso" where node.country is set, here and in node-state.
 [[nodiscard]] std::string health_json(const SystemLoad& load, std::string_view status, const NodeConfig& config);
 
 /// {"pub_key":"12D3Koo...","peers":[ids],"addresses":[multiaddrs],"topics":[names]}
@@ -37,8 +37,8 @@ struct TopicStatus {
   std::size_t clients = 0;  // local
   std::vector<TopicPeer> peers;
 };
-/// {"count":1,"topics":[{"clients":1,"mesh_peers":2,"peers":3,"subscribed":true,"topic":"demo"}]}; with `with_nodes` each
-/// topic has "nodes":[{"address","peer_id","status":"mesh"|"subscribed"}] too.
+/// {"count":1,"topics":[{"clients":1,"mesh_peers":2,"peers":3,"subscribed":true,"topic":"demo"}]}; with `with_nodes`
+/// each topic has "nodes":[{"address","peer_id","status":"mesh"|"subscribed"}] too.
 [[nodiscard]] std::string topics_json(const std::vector<TopicStatus>& topics, bool with_nodes);
 
 /// {"error":"..."}

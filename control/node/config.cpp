@@ -174,7 +174,8 @@ Expected<void> check_together(const NodeConfig& config) {
                                config.p2p.port, config.dataplane.lanes));
   }
   if (config.relay.shard_mult != 0 && config.relay.shard_mult < 1) {
-    return invalid(fmt::format("relay.shard_mult = {}: must be 0 (automatic) or from 1 to 16", config.relay.shard_mult));
+    return invalid(
+        fmt::format("relay.shard_mult = {}: must be 0 (automatic) or from 1 to 16", config.relay.shard_mult));
   }
   if (config.node.identity_dir.empty()) return invalid("node.identity_dir is empty: name a folder for p2p.key");
   return {};

@@ -93,7 +93,8 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
 
 class HttpServer::State::Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(std::shared_ptr<State> server, tcp::socket socket) : server_(std::move(server)), stream_(std::move(socket)) {}
+  Connection(std::shared_ptr<State> server, tcp::socket socket)
+      : server_(std::move(server)), stream_(std::move(socket)) {}
 
   void read() {
     parser_.emplace();
@@ -117,16 +118,16 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     if (!stream_.socket().is_open()) return close();
     if (error == http::error::header_limit) return refuse(431, "the request header is too large");
     if (error == http::error::body_limit) return refuse(413, "the request body is too large");
-    if (error == beast::error::timeout || error == http::error::end_of_stream || error == asio::error::eof) return close();
+    if (error == http::error::end_of_stream) return close();
     if (error.category() == http::make_error_code(http::error::bad_method).category()) {
       return refuse(400, "the request is malformed");
     }
     if (error) return close();
     const auto& message = parser_->get();
-    const std::string method(message.method_string());
-    const auto request = parse_target(method == "HEAD" ? "GET" : method, message.target());
-    if (!request) return write({400, "application/json", "{\"error\":\"" + request.error().what + "\"}\n", ""}, method == "HEAD", message.keep_alive());
-    write(server_->answer(*request), method == "HEAD", message.keep_alive());
+    const bool is_head = message.method() == http::verb::head;
+    const auto request = parse_target(is_head ? "GET" : message.method_string(), message.target());
+    if (!request) return refuse(400, request.error().what);
+    write(server_->answer(*request), is_head, message.keep_alive());
   }
 
   void refuse(unsigned status, std::string_view why) {

@@ -115,7 +115,8 @@ void add_published_names(Families& families, const Node& node) {
     families.counter(name, help, static_cast<double>(value), labels);
   };
   const auto total = [&](Counter which) { return sum(dataplane, which); };
-  families.gauge("optimum_mump2p_total_peers", "Connected peers", static_cast<double>(node.peers().status().size()), labels);
+  families.gauge("optimum_mump2p_total_peers", "Connected peers", static_cast<double>(node.peers().status().size()),
+                 labels);
   counter("optimum_mump2p_received_messages_count", "Messages received whole and verified",
           total(Counter::messages_completed_total));
   counter("optimum_mump2p_delivered_messages_count", "Messages handed to local clients",

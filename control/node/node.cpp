@@ -146,7 +146,10 @@ Expected<void> Node::open_transport() {
   }
   dataplane_ = std::move(*started);
   auto wanted = libp2p::Multiaddr::tcp(settings.p2p.address, settings.p2p.port);
-  if (!wanted) return fail(ErrorCode::invalid_argument, "config", "p2p.address = " + settings.p2p.address + ": must be an IP address");
+  if (!wanted) {
+    return fail(ErrorCode::invalid_argument, "config",
+                "p2p.address = " + settings.p2p.address + ": must be an IP address");
+  }
   auto bound = host_.listen(*wanted);
   if (!bound) {
     return fail(ErrorCode::unavailable, "",
@@ -156,7 +159,9 @@ Expected<void> Node::open_transport() {
   std::vector<libp2p::Multiaddr> announced;
   for (const auto& text : settings.p2p.announce) {
     const auto address = libp2p::Multiaddr::parse(text);
-    if (!address) return fail(ErrorCode::invalid_argument, "config", "p2p.announce: " + text + ": " + address.error().what);
+    if (!address) {
+      return fail(ErrorCode::invalid_argument, "config", "p2p.announce: " + text + ": " + address.error().what);
+    }
     announced.push_back(address->without_peer());
   }
   if (announced.empty()) announced = reachable_addresses(*bound);

@@ -1,7 +1,8 @@
 /// A node put together: libp2p host, mesh, data plane, and the APIs on top, on one control thread.
 ///
 /// A message's way in: publish() (any thread) -> Publisher (hash, sign) -> data plane -> outcome to the client.
-/// A message's way out: data plane -> on_delivered() -> Deliveries (copy, encode once) -> every local client of the topic.
+/// A message's way out: data plane -> on_delivered() -> Deliveries (copy, encode once) -> every local client of the
+/// topic.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
-/// The places peers have in the data plane. A place is free again only when every lane has said that nothing names it any more.
+/// The places peers have in the data plane. A place is free again only when every lane has said that nothing names it
+/// any more.
 #pragma once
 
 #include <cstddef>

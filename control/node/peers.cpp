@@ -1,5 +1,5 @@
-// Connections of the peers: what comes and goes, and who misbehaves. The mesh side is in peers_mesh.cpp, sessions are in
-// peers_session.cpp.
+// Connections of the peers: what comes and goes, and who misbehaves. The mesh side is in peers_mesh.cpp, sessions are
+// in peers_session.cpp.
 #include "control/node/peers.h"
 
 #include <sodium.h>

@@ -11,7 +11,8 @@ namespace corelay::node {
 namespace {
 
 std::int64_t wall_clock_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
@@ -46,17 +47,21 @@ void Publisher::publish(const PublishQueue& queue, PublishRequest request) {
   if (in_flight_bytes_.fetch_add(bytes, std::memory_order_relaxed) + bytes > in_flight_bytes_max_) {
     in_flight_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
     in_flight_.fetch_sub(1, std::memory_order_relaxed);
-    return refuse(ErrorCode::unavailable, fmt::format("publishes of {} bytes are under way "
-                                                      "(publish.in_flight_bytes_max); try again", in_flight_bytes_max_));
+    return refuse(ErrorCode::unavailable,
+                  fmt::format("publishes of {} bytes are under way (publish.in_flight_bytes_max); try again",
+                              in_flight_bytes_max_));
   }
-  boost::asio::post(queue, [this, request = std::move(request), bytes]() mutable { prepare(std::move(request), bytes); });
+  boost::asio::post(queue, [this, request = std::move(request), bytes]() mutable {
+    prepare(std::move(request), bytes);
+  });
 }
 
 /// On a thread of the pool.
 void Publisher::prepare(PublishRequest request, std::size_t bytes) {
   auto prepared = dataplane::prepare_message(
-      std::move(request.payload), request.topic, identity_.public_key(), sequence_.fetch_add(1, std::memory_order_relaxed),
-      wall_clock_ns(), params_, [this](std::span<const std::uint8_t> message) { return identity_.sign(message); });
+      std::move(request.payload), request.topic, identity_.public_key(),
+      sequence_.fetch_add(1, std::memory_order_relaxed), wall_clock_ns(), params_,
+      [this](std::span<const std::uint8_t> message) { return identity_.sign(message); });
   Pending pending;
   pending.request = std::move(request);
   pending.bytes = bytes;

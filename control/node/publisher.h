@@ -1,6 +1,6 @@
-/// From a client's bytes to an outcome. Hashing and signing run on a small pool of threads, one client's messages in their
-/// order; then the message enters the data plane and its client hears what became of it, always: published, or refused
-/// with the reason. Messages under way are bounded in number and bytes.
+/// From a client's bytes to an outcome. Hashing and signing run on a small pool of threads, one client's messages in
+/// their order; then the message enters the data plane and its client hears what became of it, always: published, or
+/// refused with the reason. Messages under way are bounded in number and bytes.
 #pragma once
 
 #include <atomic>

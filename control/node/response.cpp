@@ -28,7 +28,8 @@ void append_base64(Bytes bytes, std::string& out) {
   const std::uint8_t* from = bytes.data();
   std::size_t left = bytes.size();
   for (; left >= 3; left -= 3, from += 3, to += 4) {
-    const std::uint32_t bits = static_cast<std::uint32_t>(from[0]) << 16 | static_cast<std::uint32_t>(from[1]) << 8 | from[2];
+    const std::uint32_t bits =
+        static_cast<std::uint32_t>(from[0]) << 16 | static_cast<std::uint32_t>(from[1]) << 8 | from[2];
     const auto& high = pairs[bits >> 12];
     const auto& low = pairs[bits & 4095];
     to[0] = high[0];
@@ -37,7 +38,8 @@ void append_base64(Bytes bytes, std::string& out) {
     to[3] = low[1];
   }
   if (left == 0) return;
-  const std::uint32_t bits = static_cast<std::uint32_t>(from[0]) << 16 | (left == 2 ? static_cast<std::uint32_t>(from[1]) << 8 : 0U);
+  const std::uint32_t second = left == 2 ? from[1] : 0U;
+  const std::uint32_t bits = static_cast<std::uint32_t>(from[0]) << 16 | second << 8;
   to[0] = pairs[bits >> 12][0];
   to[1] = pairs[bits >> 12][1];
   if (left == 2) to[2] = pairs[bits & 4095][0];

@@ -24,8 +24,9 @@ enum class ResponseKind : std::uint8_t { message = 1, trace = 2 };  // ResponseT
 [[nodiscard]] SharedResponse encode_response(ResponseKind kind, std::string_view data);
 
 /// A delivered message as the API's clients read it. Both generations of field names are there:
-/// {"topic","message","message_id","MessageID","source_node_id","SourceNodeID","upstream_peer_id"}, `message` in base64,
-/// ids in hex and base58; upstream_peer_id is left out where it is empty. A topic that is not UTF-8 shows U+FFFD.
+/// {"topic","message","message_id","MessageID","source_node_id","SourceNodeID","upstream_peer_id"}, `message` in
+/// base64, ids in hex and base58; upstream_peer_id is left out where it is empty. A topic that is not UTF-8 shows
+/// U+FFFD.
 struct DeliveredMessage {
   std::string_view topic;
   Bytes payload;

@@ -88,18 +88,6 @@ Expected<void> check_hello(const SessionHello& hello, const SessionTerms& terms)
   return {};
 }
 
-/// Holds a stream that was written to until the other side has closed it too: letting go of it at once would reset it
-/// and could take back the last message.
-void linger(boost::asio::io_context& io, libp2p::StreamPtr stream, std::chrono::milliseconds time) {
-  stream->close_write();
-  const auto timer = std::make_shared<boost::asio::steady_timer>(io, time);
-  timer->async_wait([stream](const boost::system::error_code& error) {
-    if (!error) stream->reset();
-  });
-  libp2p::Stream& reading = *stream;
-  reading.read_some(1, [stream, timer](const auto&) { timer->cancel(); });
-}
-
 }  // namespace
 
 std::array<std::uint8_t, 32> mesh_hash(const dataplane::WireParams& wire, std::string_view cluster_id) {
@@ -127,20 +115,26 @@ std::optional<dataplane::Endpoint> endpoint_of(std::string_view address) {
   const auto parsed = boost::asio::ip::make_address(std::string(address), error);
   if (error) return std::nullopt;
   dataplane::Endpoint endpoint;
-  endpoint.address = parsed.is_v4() ? boost::asio::ip::make_address_v6(boost::asio::ip::v4_mapped, parsed.to_v4()).to_bytes()
-                                    : parsed.to_v6().to_bytes();
+  endpoint.address = parsed.is_v4()
+                         ? boost::asio::ip::make_address_v6(boost::asio::ip::v4_mapped, parsed.to_v4()).to_bytes()
+                         : parsed.to_v6().to_bytes();
   return endpoint;
 }
 
 struct SessionExchange::State {
-  State(boost::asio::io_context& context, libp2p::StreamPtr s, bool dialer, SessionTerms t, std::uint32_t id, std::uint32_t old)
-      : io(context), stream(std::move(s)), is_dialer(dialer), terms(std::move(t)), key_id(id), replaces_key_id(old), deadline(context) {}
+  State(boost::asio::io_context& context, libp2p::StreamPtr s, bool dialer, SessionTerms t, std::uint32_t id,
+        std::uint32_t old)
+      : stream(std::move(s)),
+        is_dialer(dialer),
+        terms(std::move(t)),
+        key_id(id),
+        replaces_key_id(old),
+        deadline(context) {}
   ~State() { sodium_memzero(secret.data(), secret.size()); }
 
   [[nodiscard]] Expected<AgreedSession> agree(Bytes peer_hello);
   [[nodiscard]] std::vector<std::uint8_t> make_hello();
 
-  boost::asio::io_context& io;
   libp2p::StreamPtr stream;
   bool is_dialer;
   SessionTerms terms;
@@ -223,7 +217,7 @@ void SessionExchange::start(Done done) {
       return;
     }
   }
-  state_->stream->read_message(hello_bytes_max, [self = shared_from_this()](Expected<std::vector<std::uint8_t>> message) {
+  state_->stream->read_message(hello_bytes_max, [self = shared_from_this()](auto message) {
     self->on_hello(std::move(message));
   });
 }
@@ -261,7 +255,7 @@ void SessionExchange::finish(Expected<AgreedSession> outcome) {
   state_->is_over = true;
   state_->deadline.cancel();
   if (outcome || outcome.error().code == ErrorCode::permission_denied) {
-    linger(state_->io, state_->stream, state_->terms.timeout);
+    state_->stream->close_write();  // what is queued still goes out
   } else {
     state_->stream->reset();
   }

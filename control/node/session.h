@@ -31,8 +31,8 @@ namespace corelay::node {
 inline constexpr std::string_view session_protocol = "/corelay/session/1";
 inline constexpr std::uint32_t wire_version = 1;
 
-/// SHA-256 over the settings that must be the same on both ends: wire version, lanes, cluster id. message_bytes_max is not
-/// among them: a node with a lower one refuses what is too large for it, and says so.
+/// SHA-256 over the settings that must be the same on both ends: wire version, lanes, cluster id. message_bytes_max
+/// is not among them: a node with a lower one refuses what is too large for it, and says so.
 [[nodiscard]] std::array<std::uint8_t, 32> mesh_hash(const dataplane::WireParams& wire, std::string_view cluster_id);
 
 /// What this node says in its hello.
@@ -67,8 +67,8 @@ class SessionExchange : public std::enable_shared_from_this<SessionExchange> {
  public:
   using Done = std::function<void(Expected<AgreedSession>)>;
 
-  /// `key_id` names packets towards us. `replaces_key_id` is the peer's key id that a rekey renews, 0 for a new session;
-  /// only the dialer says it.
+  /// `key_id` names packets towards us. `replaces_key_id` is the peer's key id that a rekey renews, 0 for a new
+  /// session; only the dialer says it.
   SessionExchange(boost::asio::io_context& io, libp2p::StreamPtr stream, bool is_dialer, SessionTerms terms,
                   std::uint32_t key_id, std::uint32_t replaces_key_id);
   ~SessionExchange();

@@ -139,7 +139,8 @@ Expected<std::unique_ptr<Sidecar>> Sidecar::start(Node& node) {
                             "or sidecar.address", config.address, config.port));
   }
   if (!is_loopback(config.address)) {
-    spdlog::warn("the sidecar listens on {}: it has no authentication, keep it inside a private network", config.address);
+    spdlog::warn("the sidecar listens on {}: it has no authentication, keep it inside a private network",
+                 config.address);
   }
   return std::unique_ptr<Sidecar>(new Sidecar(std::move(state)));
 }

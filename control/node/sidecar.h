@@ -1,5 +1,6 @@
-/// The gRPC API for local clients, as the published node has it: /proto.CommandStream/{ListenCommands,Health,ListTopics},
-/// with gRPC health and reflection. gRPC stays behind this header.
+/// The gRPC API for local clients, as the published node has it:
+/// /proto.CommandStream/{ListenCommands,Health,ListTopics}, with gRPC health and reflection. gRPC stays behind this
+/// header.
 #pragma once
 
 #include <cstdint>

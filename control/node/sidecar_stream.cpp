@@ -208,9 +208,10 @@ void SidecarStream::on_request(grpc::ByteBuffer& bytes) {
       return node_.unsubscribe(shared_from_this(), request.topic());
     }
     default:
-      return refuse(request.topic(), {ErrorCode::invalid_argument, "command",
-                                      "command " + std::to_string(request.command()) +
-                                          " is unknown: 1 publish, 2 subscribe, 3 unsubscribe, 4 subscribe to several"});
+      return refuse(request.topic(),
+                    {ErrorCode::invalid_argument, "command",
+                     "command " + std::to_string(request.command()) +
+                         " is unknown: 1 publish, 2 subscribe, 3 unsubscribe, 4 subscribe to several"});
   }
 }
 

@@ -7,7 +7,8 @@ namespace corelay::node {
 bool Subscribers::add(const std::string& topic, const SubscriberPtr& client) {
   if (!clients_[client].insert(topic).second) return false;
   SubscriberList& list = topics_[topic];
-  auto grown = list ? std::make_shared<std::vector<SubscriberPtr>>(*list) : std::make_shared<std::vector<SubscriberPtr>>();
+  auto grown =
+      list ? std::make_shared<std::vector<SubscriberPtr>>(*list) : std::make_shared<std::vector<SubscriberPtr>>();
   grown->push_back(client);
   list = std::move(grown);
   return list->size() == 1;

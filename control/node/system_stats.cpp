@@ -74,7 +74,9 @@ ProcessUse process_use() {
   ProcessUse use;
   rusage usage{};
   if (getrusage(RUSAGE_SELF, &usage) == 0) {
-    const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+    const auto seconds = [](const timeval& t) {
+      return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
     use.cpu_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
   }
   std::ifstream statm("/proc/self/statm");

@@ -1,5 +1,5 @@
-/// How loaded this machine is, as the health APIs show it: processor, memory and disk in percent. Measured from /proc and
-/// statvfs when asked, at most once a second.
+/// How loaded this machine is, as the health APIs show it: processor, memory and disk in percent. Measured from /proc
+/// and statvfs when asked, at most once a second.
 #pragma once
 
 #include <chrono>

@@ -11,6 +11,7 @@
 /// (RFC 6817) for the delay target.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -180,6 +181,15 @@ class Link {
       const bool is_late = highest_acknowledged_at_ - entry.at > reorder || highest_acknowledged_ - s > 512 ||
                            now - entry.at > timeout();
       if (!is_late) break;
+      end(entry, End::lost);
+      ended(entry.frame, false);
+    }
+    // The last frames sent have no later one to show that they are missing. But whoever answers now, long after they were
+    // due, and does not name them, has not had them.
+    for (std::uint64_t s = std::max(oldest_, highest_acknowledged_ + 1); s < next_sequence_; ++s) {
+      Entry& entry = entry_of(s);
+      if (entry.end != End::pending) continue;
+      if (now - entry.at < timeout()) break;
       end(entry, End::lost);
       ended(entry.frame, false);
     }

@@ -140,7 +140,6 @@ void Lcore::open_run(Instant now, const RxRun& run) noexcept {
 void Lcore::hand_frames(Instant now) noexcept {
   if (frames_.empty()) return;
   relay_.on_burst(now, frames_, outbox_);
-  counters_.add(Counter::rx_frames_total, frames_.size());
   frames_.clear();
   sender_.send(now, outbox_);
 }

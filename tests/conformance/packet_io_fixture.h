@@ -45,6 +45,9 @@ class PacketIoTest : public testing::TestWithParam<IoCase> {
   MemoryNetwork network_;
 };
 
+/// For what only a backend over the system can show: it waits, and its receive buffers have bounds.
+class SystemIoTest : public PacketIoTest {};
+
 /// Where `io` receives, on loopback.
 Endpoint loopback_endpoint(const PacketIo& io);
 

@@ -36,7 +36,8 @@ TEST(Config, DefaultFileSaysWhatTheStructSays) {
   ASSERT_TRUE(file.has_value()) << file.error().describe();
   for (const auto& field : config_fields()) {
     EXPECT_EQ(field_text(field, file->config), field_text(field, nothing->config)) << field.name();
-    EXPECT_TRUE(origin_of(*file, field.name()).starts_with("corelay.toml line ")) << field.name() << " is not documented";
+    EXPECT_TRUE(origin_of(*file, field.name()).starts_with("corelay.toml line "))
+        << field.name() << " is not documented";
   }
 }
 
@@ -58,30 +59,31 @@ TEST(Config, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
 }
 
 TEST(Config, EveryPublishedVariableIsHonoured) {
-  const auto loaded = load_config({.file_name = "",
-                                   .file_text = "",
-                                   .environment = {{"LOG_LEVEL", "debug"},
-                                                   {"CLUSTER_ID", "docker-dev-cluster"},
-                                                   {"NODE_MODE", "gossipsub"},
-                                                   {"SIDECAR_PORT", "33221"},
-                                                   {"API_PORT", "9091"},
-                                                   {"IDENTITY_DIR", "/tmp/id"},
-                                                   {"BOOTSTRAP_PEERS", "/ip4/172.28.0.12/tcp/7070/p2p/a, /ip4/1.2.3.4/tcp/1"},
-                                                   {"OPTIMUM_PORT", "7071"},
-                                                   {"OPTIMUM_MAX_MSG_SIZE", "1048576"},
-                                                   {"OPTIMUM_MESH_TARGET", "7"},
-                                                   {"OPTIMUM_MESH_MIN", "4"},
-                                                   {"OPTIMUM_MESH_MAX", "9"},
-                                                   {"OPTIMUM_SHARD_FACTOR", "4"},
-                                                   {"OPTIMUM_SHARD_MULT", "1.5"},
-                                                   {"OPTIMUM_THRESHOLD", "0.75"},
-                                                   {"OPTIMUM_RANDOM_MSG_SIZE", "99"},
-                                                   {"GOSSIPSUB_PORT", "6061"},
-                                                   {"GOSSIPSUB_MAX_MSG_SIZE", "77"},
-                                                   {"GOSSIPSUB_MESH_TARGET", "8"},
-                                                   {"GOSSIPSUB_MESH_MIN", "5"},
-                                                   {"GOSSIPSUB_MESH_MAX", "10"}},
-                                   .flags = {}});
+  const auto loaded =
+      load_config({.file_name = "",
+                   .file_text = "",
+                   .environment = {{"LOG_LEVEL", "debug"},
+                                   {"CLUSTER_ID", "docker-dev-cluster"},
+                                   {"NODE_MODE", "gossipsub"},
+                                   {"SIDECAR_PORT", "33221"},
+                                   {"API_PORT", "9091"},
+                                   {"IDENTITY_DIR", "/tmp/id"},
+                                   {"BOOTSTRAP_PEERS", "/ip4/172.28.0.12/tcp/7070/p2p/a, /ip4/1.2.3.4/tcp/1"},
+                                   {"OPTIMUM_PORT", "7071"},
+                                   {"OPTIMUM_MAX_MSG_SIZE", "1048576"},
+                                   {"OPTIMUM_MESH_TARGET", "7"},
+                                   {"OPTIMUM_MESH_MIN", "4"},
+                                   {"OPTIMUM_MESH_MAX", "9"},
+                                   {"OPTIMUM_SHARD_FACTOR", "4"},
+                                   {"OPTIMUM_SHARD_MULT", "1.5"},
+                                   {"OPTIMUM_THRESHOLD", "0.75"},
+                                   {"OPTIMUM_RANDOM_MSG_SIZE", "99"},
+                                   {"GOSSIPSUB_PORT", "6061"},
+                                   {"GOSSIPSUB_MAX_MSG_SIZE", "77"},
+                                   {"GOSSIPSUB_MESH_TARGET", "8"},
+                                   {"GOSSIPSUB_MESH_MIN", "5"},
+                                   {"GOSSIPSUB_MESH_MAX", "10"}},
+                   .flags = {}});
   ASSERT_TRUE(loaded.has_value()) << loaded.error().describe();
   const NodeConfig& c = loaded->config;
   EXPECT_EQ(c.log.level, LogLevel::debug);
@@ -155,7 +157,8 @@ TEST(Config, WrongTypesAndRangesNameFieldValueAndWhatIsAllowed) {
   expect_text(with_file("[relay]\nthreshold = nan\n"), "a number from 0 to 1");
   expect_text(with_file("[node]\nbootstrap_peers = [1]\n"), "a list of strings");
   expect_text(with_file("[relay]\nverify_before_forward = 1\n"), "true or false");
-  expect_text(with_variable("NODE_MODE", "relay"), "node.mode = \"relay\" (environment NODE_MODE): must be one of optimum, gossipsub");
+  expect_text(with_variable("NODE_MODE", "relay"),
+              "node.mode = \"relay\" (environment NODE_MODE): must be one of optimum, gossipsub");
   expect_text(with_variable("OPTIMUM_THRESHOLD", "2"), "relay.threshold = 2");
   expect_text(with_variable("OPTIMUM_PORT", "0x10"), "p2p.port");
   expect_text(with_flag("dataplane.pin_lcores", "yes"), "true or false");
@@ -169,7 +172,9 @@ TEST(Config, KeysThatMustFitTogether) {
   EXPECT_TRUE(with_file("[p2p]\nport = 65534\n[dataplane]\nlanes = 2\n").has_value());
 }
 
-TEST(Config, SyntaxErrorsHaveLineAndColumn) { expect_text(with_file("[p2p]\nport 1\n"), "corelay.toml line 2, column"); }
+TEST(Config, SyntaxErrorsHaveLineAndColumn) {
+  expect_text(with_file("[p2p]\nport 1\n"), "corelay.toml line 2, column");
+}
 
 TEST(Config, PrintedConfigurationReadsBackTheSame) {
   const auto loaded = load_config({.file_name = "",
