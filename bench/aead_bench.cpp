@@ -38,7 +38,8 @@ struct Row {
 
 /// Both ends of one session, and the memory of a burst.
 struct Pair {
-  explicit Pair(AeadBackend backend) : from(0, 1, backend), to(0, 1, backend), frames(burst * 2048), datagrams(burst * 2048) {
+  explicit Pair(AeadBackend backend)
+      : from(0, 1, backend), to(0, 1, backend), frames(burst * 2048), datagrams(burst * 2048) {
     Rng rng(1);
     SessionKeys keys;
     keys.send = {7, {1, 2, 3}, {4, 5, 6}};
@@ -55,7 +56,8 @@ struct Pair {
     for (std::size_t repeat = 0; repeat != repeats; ++repeat) {
       const double start = now_ns();
       for (std::size_t i = 0; i != burst; ++i) {
-        CHECK(from.seal(0, {&frames[i * 2048], row.bytes}, &datagrams[i * 2048]) == row.bytes + datagram_overhead_bytes);
+        CHECK(from.seal(0, {&frames[i * 2048], row.bytes}, &datagrams[i * 2048]) ==
+              row.bytes + datagram_overhead_bytes);
       }
       const double middle = now_ns();
       for (std::size_t i = 0; i != burst; ++i) {
@@ -97,7 +99,8 @@ int main(int argc, char** argv) {
   std::printf("{\"bench\":\"aead\",\"rows\":[");
   for (std::size_t i = 0; i != rows.size(); ++i) {
     std::printf("%s{\"backend\":\"%s\",\"bytes\":%zu,\"seal_ns\":%.1f,\"open_ns\":%.1f}", i == 0 ? "" : ",",
-                std::string(aead_backend_name(rows[i].backend)).c_str(), rows[i].bytes, rows[i].seal_ns, rows[i].open_ns);
+                std::string(aead_backend_name(rows[i].backend)).c_str(), rows[i].bytes, rows[i].seal_ns,
+                rows[i].open_ns);
   }
   std::printf("]}\n");
 }

@@ -5,6 +5,7 @@
 
 #include "codec/bytes.h"
 #include "codec/check.h"
+#include "codec/decoder.h"
 #include "codec/encoder.h"
 #include "codec/rng.h"
 #include "dataplane/core/frame.h"
@@ -43,7 +44,7 @@ std::vector<std::vector<std::uint8_t>> make_announces(const PreparedMessage& mes
   return frames;
 }
 
-/// All coded frames of one message, dense random combinations.
+/// All coded frames of one message: dense random combinations, each innovative, so that k of them are enough.
 void code_message(UpstreamMessage& message, Rng& rng) {
   const MessageHeader& header = message.prepared->header;
   const std::size_t k = header.k;
@@ -54,6 +55,12 @@ void code_message(UpstreamMessage& message, Rng& rng) {
   message.frame_count = k * header.generations;
   message.coded.resize(message.frame_bytes * message.frame_count);
   std::vector<const std::uint8_t*> shards(k);
+  const std::size_t storage_bytes = (codec::Decoder::storage_bytes(k) + 63) / 64 * 64;
+  std::vector<std::uint8_t> storage(storage_bytes * header.generations + 64);
+  std::uint8_t* aligned = storage.data();
+  while (reinterpret_cast<std::uintptr_t>(aligned) % 64 != 0) ++aligned;
+  std::vector<codec::Decoder> ranks(header.generations);
+  for (std::size_t g = 0; g < ranks.size(); ++g) ranks[g].reset(k, {aligned + g * storage_bytes, storage_bytes});
   std::size_t next = 0;
   for (std::size_t row = 0; row < k; row += frames_per_turn) {
     for (std::size_t g = 0; g < header.generations; ++g) {
@@ -67,8 +74,10 @@ void code_message(UpstreamMessage& message, Rng& rng) {
         coded.generation = static_cast<std::uint16_t>(g);
         coded.tag = message.prepared->tag;
         write_coded_prefix(coded, frame);
-        seeds[i] = rng.next();
-        codec::expand_seed(seeds[i], {frame + frame_prefix_bytes, k});
+        do {
+          seeds[i] = rng.next();
+          codec::expand_seed(seeds[i], {frame + frame_prefix_bytes, k});
+        } while (ranks[g].absorb({frame + frame_prefix_bytes, k}) != codec::Absorbed::innovative);
         out[i] = frame + frame_prefix_bytes + k;
       }
       codec::encode({seeds.data(), count}, shards, {out.data(), count}, shard);

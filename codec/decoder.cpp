@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "codec/check.h"
 #include "codec/kernel/kernel.h"
@@ -32,7 +33,9 @@ void Decoder::reset(std::size_t k, std::span<std::uint8_t> storage) noexcept {
   rank_ = 0;
   coded_ = 0;
   stride_ = (k + 63) / 64 * 64;
-  std::memset(work(), 0, 5 * stride_);
+  std::memset(work(), 0, 3 * stride_);
+  std::fill_n(coded_mask_, std::size(coded_mask_), 0);
+  std::fill_n(held_mask_, std::size(held_mask_), 0);
 }
 
 Absorbed Decoder::absorb(std::span<const std::uint8_t> coefficients) noexcept {
@@ -44,12 +47,12 @@ Absorbed Decoder::absorb(std::span<const std::uint8_t> coefficients) noexcept {
 Absorbed Decoder::absorb_systematic(std::size_t index) noexcept {
   if (index >= k_) return Absorbed::malformed;
   if (rank_ == k_) return Absorbed::complete;
-  if (held_mask()[index] == 0) {
+  if (!has_column(held_mask_, index)) {
     // Reduced rows are not changed by it: what they hold of this column is what they need of this packet.
     hold(index);
     return Absorbed::innovative;
   }
-  if (coded_mask()[index] == 0) return Absorbed::redundant;
+  if (!has_column(coded_mask_, index)) return Absorbed::redundant;
   std::uint8_t unit[k_max] = {};
   unit[index] = 1;
   return take(unit);
@@ -57,18 +60,18 @@ Absorbed Decoder::absorb_systematic(std::size_t index) noexcept {
 
 Absorbed Decoder::take(const std::uint8_t* coefficients) noexcept {
   const Kernel& kernel = active_kernel();
-  const Tracker tracker{storage_, work(), coded_mask(), held_mask(), slots(), coded_, stride_};
+  const Tracker tracker{storage_, work(), slots(), coded_mask_, held_mask_, coded_, stride_};
   const std::size_t column = kernel.reduce(tracker, coefficients, k_);
   if (column == stride_) return Absorbed::redundant;
   kernel.insert(tracker, column);
-  slots()[coded_++] = static_cast<std::uint8_t>(column);
-  coded_mask()[column] = 0xff;
+  ++coded_;
+  coded_mask_[column / 64] |= std::uint64_t{1} << (column % 64);
   hold(column);
   return Absorbed::innovative;
 }
 
 void Decoder::hold(std::size_t column) noexcept {
-  held_mask()[column] = 0xff;
+  held_mask_[column / 64] |= std::uint64_t{1} << (column % 64);
   arrivals()[rank_++] = static_cast<std::uint8_t>(column);
   if (rank_ == k_) settle();
 }
@@ -84,7 +87,6 @@ void Decoder::settle() noexcept {
       continue;
     }
     swap_columns(column, slots()[r]);
-    coded_mask()[slots()[r]] = 0;
     --coded_;
     std::memmove(row, storage_ + coded_ * stride_, stride_);
     slots()[r] = slots()[coded_];

@@ -71,7 +71,8 @@ Expected<Geometry> admit(std::size_t size_bytes, std::string_view topic, const R
   if (geometry.generations == 0) {
     return fail(ErrorCode::too_large, "publish",
                 "message of " + std::to_string(size_bytes) + " bytes is over what the data wire carries (" +
-                    std::to_string(message_bytes_limit) + " bytes, and 1024 generations of 128 shards at path_mtu_bytes " +
+                    std::to_string(message_bytes_limit) +
+                    " bytes, and 1024 generations of 128 shards at path_mtu_bytes " +
                     std::to_string(params.path_mtu_bytes) + "); send less or raise path_mtu_bytes");
   }
   return geometry;

@@ -154,6 +154,15 @@ void multiply_in_place_avx2(std::size_t m, std::size_t k, const std::uint8_t* co
                       rows, targets, bytes);
 }
 
+// 0xff in the bytes whose bit of a column mask is set, for the 32 columns from `column` on.
+__m256i byte_mask(const std::uint64_t* mask, std::size_t column) noexcept {
+  const auto bits = static_cast<std::uint32_t>(mask[column / 64] >> (column % 64));
+  const __m256i in_lane = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), in_lane);
+  const __m256i own_bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+  return _mm256_cmpeq_epi8(_mm256_and_si256(spread, own_bit), own_bit);
+}
+
 void add_scaled(std::uint8_t* to, const std::uint8_t* from, std::uint8_t value,
                 std::size_t stride) noexcept {
   const Factor factor(value);
@@ -168,8 +177,8 @@ std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector, std:
   std::memset(incoming, 0, stride);
   std::memcpy(incoming, vector, k);
   for (std::size_t c = 0; c < stride; c += 2 * vector_bytes) {
-    __m256i low = _mm256_andnot_si256(load(tracker.coded_mask + c), load(incoming + c));
-    __m256i high = _mm256_andnot_si256(load(tracker.coded_mask + c + vector_bytes),
+    __m256i low = _mm256_andnot_si256(byte_mask(tracker.coded_mask, c), load(incoming + c));
+    __m256i high = _mm256_andnot_si256(byte_mask(tracker.coded_mask, c + vector_bytes),
                                        load(incoming + c + vector_bytes));
     for (std::size_t r = 0; r < tracker.coded; ++r) {
       const Factor factor(incoming[tracker.slots[r]]);
@@ -181,7 +190,7 @@ std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector, std:
     store(tracker.work + c + vector_bytes, high);
   }
   for (std::size_t c = 0; c < stride; c += vector_bytes) {
-    const __m256i open = _mm256_andnot_si256(load(tracker.held_mask + c), load(tracker.work + c));
+    const __m256i open = _mm256_andnot_si256(byte_mask(tracker.held_mask, c), load(tracker.work + c));
     const auto zero =
         static_cast<unsigned>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open, _mm256_setzero_si256())));
     if (~zero != 0) return c + static_cast<std::size_t>(__builtin_ctz(~zero));
@@ -192,6 +201,7 @@ std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector, std:
 void insert_avx2(const Tracker& tracker, std::size_t column) noexcept {
   const std::size_t stride = tracker.stride;
   std::uint8_t* const row = tracker.rows + tracker.coded * stride;
+  tracker.slots[tracker.coded] = static_cast<std::uint8_t>(column);
   const std::uint8_t scale = inverses[tracker.work[column]];
   std::memset(row, 0, stride);
   add_scaled(row, tracker.work, scale, stride);

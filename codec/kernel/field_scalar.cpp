@@ -64,20 +64,21 @@ void multiply_in_place_scalar(std::size_t m, std::size_t k, const std::uint8_t* 
 std::size_t reduce_scalar(const Tracker& tracker, const std::uint8_t* vector, std::size_t k) noexcept {
   std::memset(tracker.work, 0, tracker.stride);
   for (std::size_t c = 0; c < k; ++c) {
-    tracker.work[c] = static_cast<std::uint8_t>(vector[c] & ~tracker.coded_mask[c]);
+    tracker.work[c] = has_column(tracker.coded_mask, c) ? std::uint8_t{0} : vector[c];
   }
   for (std::size_t r = 0; r < tracker.coded; ++r) {
     add_scaled(tracker.work, tracker.rows + r * tracker.stride, vector[tracker.slots[r]],
                tracker.stride);
   }
   for (std::size_t c = 0; c < k; ++c) {
-    if ((tracker.work[c] & ~tracker.held_mask[c]) != 0) return c;
+    if (tracker.work[c] != 0 && !has_column(tracker.held_mask, c)) return c;
   }
   return tracker.stride;
 }
 
 void insert_scalar(const Tracker& tracker, std::size_t column) noexcept {
   std::uint8_t* const row = tracker.rows + tracker.coded * tracker.stride;
+  tracker.slots[tracker.coded] = static_cast<std::uint8_t>(column);
   const std::uint8_t scale = inverses[tracker.work[column]];
   std::memset(row, 0, tracker.stride);
   add_scaled(row, tracker.work, scale, tracker.stride);

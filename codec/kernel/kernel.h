@@ -10,18 +10,24 @@
 namespace corelay::codec {
 
 /// The rows of a generation that arrived coded, reduced and held in place: `rows` has `coded` rows of `stride` bytes.
-/// Row r stands for shard slots[r]. Where column c is held by some packet, byte c of a row says how much of that
-/// packet's payload is in it; where it is not, byte c is the row's coefficient. Both masks have 0xff or 0 a column.
-/// Everything is 64-byte aligned, `stride` is a multiple of 64 up to 256, and bytes from k to stride are zero.
+/// Row r stands for column slots[r]. Where column c is held by some packet, byte c of a row says how much of that
+/// packet's payload is in it; where it is not, byte c is the row's coefficient. Bit c of a mask is bit c % 64 of word
+/// c / 64: a word is written and read whole, because a vector read would wait for the bytes written just before.
+/// Rows, work and slots are 64-byte aligned, `stride` is a multiple of 64 up to 256, and bytes from k to stride are
+/// zero in rows and work.
 struct Tracker {
   std::uint8_t* rows;
-  std::uint8_t* work;             // one row: the packet being absorbed
-  const std::uint8_t* coded_mask;  // columns that a coded row stands for
-  const std::uint8_t* held_mask;   // columns that any packet stands for
-  const std::uint8_t* slots;      // `coded` columns; readable up to stride
+  std::uint8_t* work;                 // one row: the packet being absorbed
+  std::uint8_t* slots;                // `coded` columns; room for stride
+  const std::uint64_t* coded_mask;    // columns that a coded row stands for
+  const std::uint64_t* held_mask;     // columns that any packet stands for
   std::size_t coded;
   std::size_t stride;
 };
+
+[[nodiscard]] inline bool has_column(const std::uint64_t* mask, std::size_t column) noexcept {
+  return (mask[column / 64] >> (column % 64) & 1) != 0;
+}
 
 struct Kernel {
   Backend backend;
@@ -40,7 +46,7 @@ struct Kernel {
   /// and not zero in it, or tracker.stride where the vector is redundant. Reads every coded row once.
   std::size_t (*reduce)(const Tracker& tracker, const std::uint8_t* vector, std::size_t k) noexcept;
 
-  /// Makes tracker.work the next coded row, standing for `column`, and takes that column out of the other rows.
+  /// Makes tracker.work the next coded row, standing for `column` (slots too), and takes that column out of the others.
   void (*insert)(const Tracker& tracker, std::size_t column) noexcept;
 };
 

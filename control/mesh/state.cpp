@@ -78,6 +78,7 @@ void Mesh::State::forget_peer(Instant now, const std::string& name, MeshOutbox& 
   const Peer& peer = peers.at(name);
   for (auto& [topic, entry] : topics) {
     if (peer.topics.count(topic) != 0) dirty.insert(topic);
+    if (entry.mesh.count(name) != 0 && entry.missed.size() < params.degree_max) entry.missed.insert(name);
     drop(topic, name, out);
     entry.stand_ins.erase(name);
   }
@@ -153,6 +154,8 @@ void Mesh::State::apply_graft(Instant now, const std::string& name, const std::s
     ++at->second.refused;
     refuse(now, topic, name, true);
   } else {
+    // A full mesh takes a peer that we dialled ourselves in place of another.
+    if (at->second.mesh.size() >= params.degree_max) trim(now, topic, params.degree_max - 1, params.prune_backoff, out);
     at->second.mesh.insert(name);
     dirty.insert(topic);
     out.push_back(Traced{MeshTrace::graft, name, topic});

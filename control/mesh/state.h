@@ -30,6 +30,7 @@ struct Mesh::State {
     Instant wanted_until{};           // by want_route
     std::set<std::string> mesh;       // who has us and whom we have, as far as we know
     std::set<std::string> stand_ins;  // who takes our messages where there is no mesh
+    std::set<std::string> missed;     // mesh peers whose connection was lost, to be taken back when they return
     std::vector<std::string> route;   // as last emitted
     bool is_route_subscribed = false;
     bool has_route = false;
@@ -60,6 +61,7 @@ struct Mesh::State {
   void fill_below(Instant now, const std::string& topic, std::size_t threshold, MeshOutbox& out);
   void trim(Instant now, const std::string& topic, std::size_t degree, Duration backoff, MeshOutbox& out);
   void beat_topic(Instant now, const std::string& topic, MeshOutbox& out);
+  void reach_out(Instant now, const std::string& topic, MeshOutbox& out);
   void heartbeat(Instant now, MeshOutbox& out);
   void confirm_grafts();
 

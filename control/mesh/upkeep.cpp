@@ -12,6 +12,7 @@ constexpr Duration session_patience = dataplane::seconds(10);  // a mesh peer wi
 constexpr std::size_t outbound_kept = 2;    // when pruning: peers we chose ourselves, against being surrounded
 constexpr std::size_t backoffs_max = 8192;  // the soonest to end gives way
 constexpr unsigned beats_per_confirm = 14;  // about 10 s
+constexpr unsigned beats_per_reach = 7;     // about 5 s
 
 }  // namespace
 
@@ -71,11 +72,13 @@ void Mesh::State::refuse(Instant now, const std::string& topic, const std::strin
   if (is_full && control.peers_size() == 0) add_known(control, topic, name);
 }
 
-/// A peer has become fit for the mesh of a topic of ours: takes it at once while there is room under the target.
+/// A peer has become fit for the mesh of a topic of ours: takes it at once while there is room under the target, or up to
+/// the maximum where it comes back, so that a mesh cut in two grows together as soon as the cut is mended.
 void Mesh::State::consider(Instant now, const std::string& topic, const std::string& name, MeshOutbox& out) {
   const auto at = topics.find(topic);
-  if (at == topics.end() || !at->second.is_subscribed) return;
-  if (at->second.mesh.size() < params.degree_target && may_graft(now, topic, name)) graft(topic, name, out);
+  if (at == topics.end() || !at->second.is_subscribed || !may_graft(now, topic, name)) return;
+  const bool is_missed = at->second.missed.erase(name) != 0;
+  if (at->second.mesh.size() < (is_missed ? params.degree_max : params.degree_target)) graft(topic, name, out);
 }
 
 /// Grafts up to the target where fewer than `threshold` mesh peers have a session.
@@ -132,6 +135,18 @@ void Mesh::State::beat_topic(Instant now, const std::string& topic, MeshOutbox& 
   entry.refused = 0;
 }
 
+/// Takes one more peer at random into a mesh that is no larger than its target. A mesh that happens to have fallen apart,
+/// each part within its degrees, finds together this way; nothing else would tell it.
+void Mesh::State::reach_out(Instant now, const std::string& topic, MeshOutbox& out) {
+  const Topic& entry = topics.at(topic);
+  if (!entry.is_subscribed || entry.mesh.size() > params.degree_target || entry.mesh.size() >= params.degree_max) return;
+  std::vector<std::string> fit;
+  for (const auto& [name, peer] : peers) {
+    if (may_graft(now, topic, name)) fit.push_back(name);
+  }
+  if (!fit.empty()) graft(topic, fit[rng.below(fit.size())], out);
+}
+
 /// Grafts are said again now and then: a peer that lost track of us takes us back or prunes us, so that the mesh is
 /// symmetric in the end whatever was lost.
 void Mesh::State::confirm_grafts() {
@@ -151,7 +166,11 @@ void Mesh::State::heartbeat(Instant now, MeshOutbox& out) {
     beat_topic(now, topic, out);
     if (!entry.is_subscribed && entry.wanted_until <= now) dirty.insert(topic);
   }
-  if (++beats % beats_per_confirm == 0) {
+  ++beats;
+  if (beats % beats_per_reach == 0) {
+    for (const auto& [topic, entry] : topics) reach_out(now, topic, out);
+  }
+  if (beats % beats_per_confirm == 0) {
     confirm_grafts();
     exchange_some();
   }

@@ -1,5 +1,5 @@
-// Reading and writing frames, offset by offset as in proto/wire.md, "Frames". Offsets stand in the code as they stand in
-// the tables there.
+// Reading and writing frames, offset by offset as in proto/wire.md, "Frames". Offsets stand in the code as they stand
+// in the tables there.
 #include "dataplane/core/frame.h"
 
 #include <algorithm>
@@ -204,7 +204,8 @@ std::optional<SingleFrame> parse_single(Bytes frame) noexcept {
   single.header = frame.subspan(frame_prefix_bytes, header_bytes);
   single.payload = frame.subspan(frame_prefix_bytes + header_bytes);
   if (single.payload.size() > shard_wire_bytes_max) return std::nullopt;
-  const bool is_whole = load_le<std::uint16_t>(&single.header[2]) == 1 && load_le<std::uint16_t>(&single.header[6]) == 1 &&
+  const bool is_whole = load_le<std::uint16_t>(&single.header[2]) == 1 &&
+                        load_le<std::uint16_t>(&single.header[6]) == 1 &&
                         load_le<std::uint32_t>(&single.header[8]) == single.payload.size();
   if (!is_whole) return std::nullopt;
   return single;

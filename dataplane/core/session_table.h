@@ -1,6 +1,6 @@
-/// The sessions of one lane: opens and seals datagrams (proto/wire.md, "Datagram"). AES-128-GCM by libipsec-mb, OpenSSL's
-/// EVP where that library has no path for the CPU; both give the same bytes. One owner thread; allocates nothing after
-/// the constructor; no clock: `now` comes in.
+/// The sessions of one lane: opens and seals datagrams (proto/wire.md, "Datagram"). AES-128-GCM by libipsec-mb,
+/// OpenSSL's EVP where that library has no path for the CPU; both give the same bytes. One owner thread; allocates
+/// nothing after the constructor; no clock: `now` comes in.
 #pragma once
 
 #include <cstddef>

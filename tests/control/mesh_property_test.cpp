@@ -108,9 +108,10 @@ TEST(MeshProperty, EveryMeshSettlesWithinItsDegreesAndSymmetric) {
     int good = 0;
     for (int second = 0; second < 400 && good < 20; ++second) {
       life.net.run_for(seconds(1));
+      // A graft or a prune may be on its way right now; a few milliseconds on it has arrived.
+      for (int tries = 0; tries < 3 && !life.flaw(params).empty(); ++tries) life.net.run_for(milliseconds(8));
       good = life.flaw(params).empty() ? good + 1 : 0;
     }
-    RC_ASSERT(life.flaw(params) == "");
     RC_ASSERT(good == 20);
     RC_ASSERT(!::testing::Test::HasFailure());
   }));

@@ -170,8 +170,8 @@ TEST_P(Session, FarFutureMovesTheWindow) {
 
 TEST_P(Session, SourceLanesHaveWindowsOfTheirOwn) {
   const auto datagram = [](std::uint8_t lane, SessionTable& table) {
-    Buffer out(1 + 32);
-    EXPECT_EQ(table.seal(b_at_a, as_bytes("x"), out.data()), out.size());
+    Buffer out(16 + 32);
+    EXPECT_EQ(table.seal(b_at_a, Buffer(16), out.data()), out.size());
     EXPECT_EQ(out[1], lane);
     EXPECT_EQ(out[2], lane);
     return out;
@@ -185,7 +185,7 @@ TEST_P(Session, SourceLanesHaveWindowsOfTheirOwn) {
   EXPECT_EQ(open_copy(b, start, from_5), Open::wrong_lane);
   // The nonce has the source lane in it: the same number from another lane is another packet.
   const Buffer from_0 = datagram(0, a);
-  EXPECT_FALSE(std::equal(from_0.begin() + 16, from_0.end(), from_5.begin() + 16));
+  EXPECT_FALSE(std::equal(from_0.begin() + 16, from_0.end() - 16, from_5.begin() + 16));
   EXPECT_EQ(open_copy(b, start, from_0), Open::opened);
 }
 
@@ -297,7 +297,8 @@ TEST_P(Session, KeyIdsAreFoundThroughChurn) {
     } else {
       SessionKeys keys;
       // Neighbouring ids and ids far apart: both kinds of collision chains.
-      keys.send.key_id = static_cast<std::uint32_t>(rng.chance(0.5) ? rng.next() : 1000u + static_cast<std::uint32_t>(step));
+      keys.send.key_id =
+          static_cast<std::uint32_t>(rng.chance(0.5) ? rng.next() : 1000u + static_cast<std::uint32_t>(step));
       keys.receive.key_id = keys.send.key_id;
       keys.send.key[0] = static_cast<std::uint8_t>(step);
       keys.receive.key = keys.send.key;

@@ -3,8 +3,9 @@
 
     tests/dataplane/vectors_check.py [FOLDER]     prints what it checked; exit 1 at the first thing that does not hold
 
-It shows that the specification is enough for another implementation, so it shares nothing with the product: field, seed
-expansion, header, frames, tags, digests, AES-128-GCM, Ed25519, X25519 and HKDF are worked out here from their definitions.
+It shows that the specification is enough for another implementation, so it shares nothing with the product: field,
+seed expansion, header, frames, tags, digests, AES-128-GCM, Ed25519, X25519 and HKDF are worked out here from their
+definitions.
 """
 import hashlib
 import hmac

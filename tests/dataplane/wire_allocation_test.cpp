@@ -74,7 +74,8 @@ TEST(Allocation, Sessions) {
       a.install({}, 1, keys);
       b.install({}, 2, golden::swapped(keys));
       for (int n = 0; n != 3; ++n) {
-        all_opened = a.seal(1, frame, datagram.data()) != 0 && b.open({}, datagram).outcome == Open::opened && all_opened;
+        all_opened =
+            a.seal(1, frame, datagram.data()) != 0 && b.open({}, datagram).outcome == Open::opened && all_opened;
         all_opened = b.open({}, datagram).outcome == Open::replayed && all_opened;
       }
       if (i % 5 == 4) {

@@ -39,7 +39,8 @@ std::optional<Buffer> parse_and_write(Bytes frame) {
       const auto parsed = parse_feedback(frame);
       if (!parsed) return std::nullopt;
       std::vector<std::uint64_t> words;
-      for (std::size_t j = 0; j != parsed->word_count; ++j) words.push_back(load_le<std::uint64_t>(&parsed->words[8 * j]));
+      for (std::size_t j = 0; j != parsed->word_count; ++j)
+        words.push_back(load_le<std::uint64_t>(&parsed->words[8 * j]));
       FeedbackWriter writer(out.data(), out.size());
       writer.begin(parsed->highest_sequence, parsed->delay_us, parsed->number, parsed->arrival_us, words);
       Bytes statuses = parsed->statuses;
@@ -134,7 +135,8 @@ TEST(Frame, FieldsAreWhereTheTablesSay) {
   ASSERT_TRUE(announce.has_value());
   EXPECT_EQ(announce->first_digest, 2);
   EXPECT_EQ(announce->digest_count, 1);
-  EXPECT_TRUE(std::equal(announce->digests.begin(), announce->digests.end(), golden::large_message().digests[2].begin()));
+  EXPECT_TRUE(
+      std::equal(announce->digests.begin(), announce->digests.end(), golden::large_message().digests[2].begin()));
 
   const auto feedback = parse_feedback(golden::frame("feedback-rich").bytes);
   ASSERT_TRUE(feedback.has_value());
@@ -199,7 +201,8 @@ RC_GTEST_PROP(FrameProperty, CodedRoundTrip, (std::uint16_t generation, std::uin
   coded.generation = generation % generations_wire_max;
   coded.sequence = sequence;
   coded.seed = coded.form == CodedForm::systematic ? seed % k_wire_max : seed;
-  const auto payload = *rc::gen::container<Buffer>(*rc::gen::inRange<std::size_t>(2, 1473), rc::gen::arbitrary<std::uint8_t>());
+  const auto payload =
+      *rc::gen::container<Buffer>(*rc::gen::inRange<std::size_t>(2, 1473), rc::gen::arbitrary<std::uint8_t>());
   Buffer frame(32 + payload.size());
   const std::size_t prefix = write_coded_prefix(coded, frame.data());
   std::copy(payload.begin(), payload.end(), frame.begin() + static_cast<std::ptrdiff_t>(prefix));

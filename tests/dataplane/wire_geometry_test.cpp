@@ -62,7 +62,8 @@ RC_GTEST_PROP(GeometryProperty, IsTightAtEverySize, ()) {
   const std::size_t size = *rc::gen::inRange<std::size_t>(0, (std::size_t{1} << bits) + 1);
   const std::size_t topic = *rc::gen::inRange<std::size_t>(1, 256);
   // Below this MTU 1,024 generations of 128 shards do not hold 64 MiB.
-  const RelayParams params = params_of(*rc::gen::inRange<std::size_t>(704, 1973), *rc::gen::inRange<std::size_t>(1, 129));
+  const RelayParams params =
+      params_of(*rc::gen::inRange<std::size_t>(704, 1973), *rc::gen::inRange<std::size_t>(1, 129));
   RC_ASSERT(size <= message_bytes_limit);
   RC_ASSERT(fault_of(size, topic, params) == "");
 }

@@ -42,7 +42,8 @@ Bytes digests_of(const PreparedMessage& message, std::size_t first, std::size_t 
   return Bytes{message.digests[first].data(), count * sizeof(Digest)};
 }
 
-Frame announce_frame(std::string name, std::string about, std::uint32_t sequence, std::size_t first, std::size_t count) {
+Frame announce_frame(std::string name, std::string about, std::uint32_t sequence, std::size_t first,
+                     std::size_t count) {
   const PreparedMessage& message = large_message();
   AnnounceFrame announce{sequence, static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(count),
                          message.encoded_header, digests_of(message, first, count)};
@@ -56,7 +57,8 @@ Frame announce_frame(std::string name, std::string about, std::uint32_t sequence
                 {"header_bytes", 2, std::to_string(message.encoded_header.size())},
                 {"zero", 12, ""},
                 {"header", message.encoded_header.size(), "the signed header of header.json, message \"large\""}};
-  for (std::size_t g = first; g != first + count; ++g) out.fields.push_back({"digest", 16, "of generation " + std::to_string(g)});
+  for (std::size_t g = first; g != first + count; ++g)
+    out.fields.push_back({"digest", 16, "of generation " + std::to_string(g)});
   return out;
 }
 
@@ -159,16 +161,17 @@ std::vector<Frame> make_frames() {
   add_coded_frames(out);
   out.push_back(feedback_frame("feedback-empty", "nothing received yet", {0, 0, 1, 0, 0, 0, {}, {}}, {}, {}));
   const std::array<std::uint64_t, 1> one_word{0x0000'0000'0000'000b};
-  out.push_back(feedback_frame("feedback-acks", "sequences 70, 69 and 67 arrived", {70, 125, 2, 77'000'001, 0, 0, {}, {}}, one_word, {}));
+  out.push_back(
+      feedback_frame("feedback-acks", "sequences 70, 69 and 67 arrived", {70, 125, 2, 77'000'001, 0, 0, {}, {}}, one_word, {}));
   const std::array<std::uint64_t, 3> words{0xffff'ffff'ffff'fff1, 0x8000'0000'0000'0001, 0x0000'0000'0000'ffff};
   static constexpr std::array<std::uint8_t, 3> deficits{4, 0, 128};
   MessageTag unknown{};
   unknown.fill(0xa5);
-  const std::array<StatusFrame, 4> statuses{
-      StatusFrame{large_message().tag, StatusState::wanting, 12, 0, deficits},
-      StatusFrame{small_message().tag, StatusState::full, 0, 0, {}},
-      StatusFrame{unknown, StatusState::unknown, 0, 0, {}},
-      StatusFrame{tag_of(small_message().header.id, "blocks/v1"), StatusState::refused, 0, 1023, Bytes{deficits}.first(1)}};
+  const std::array<StatusFrame, 4> statuses{StatusFrame{large_message().tag, StatusState::wanting, 12, 0, deficits},
+                                            StatusFrame{small_message().tag, StatusState::full, 0, 0, {}},
+                                            StatusFrame{unknown, StatusState::unknown, 0, 0, {}},
+                                            StatusFrame{tag_of(small_message().header.id, "blocks/v1"),
+                                                        StatusState::refused, 0, 1023, Bytes{deficits}.first(1)}};
   out.push_back(feedback_frame("feedback-rich", "three bitmap words and a status of every state",
                                {4'000'000'000, 65'536, 3, 4'294'967'295, 0, 0, {}, {}}, words, statuses));
   out.push_back(single_frame());
@@ -268,7 +271,8 @@ std::vector<Malformed> make_malformed_headers() {
   out.push_back(header_with(large, "large", 8, (64u << 20) + 1, 4, "payload over 64 MiB"));
   out.push_back(header_with(small, "small", 4, 128, 2, "k = generations = 1, and shard bytes not the payload size"));
   out.push_back(header_with(small, "small", 2, 2, 2, "k = 2, and shard bytes not a multiple of 64"));
-  out.push_back({"large", "a byte too few", buffer_of(Bytes{large.encoded_header}.first(large.encoded_header.size() - 1))});
+  out.push_back(
+      {"large", "a byte too few", buffer_of(Bytes{large.encoded_header}.first(large.encoded_header.size() - 1))});
   out.push_back({"empty", "no bytes", {}});
   Buffer longer = large.encoded_header;
   longer.push_back(0);
@@ -362,7 +366,8 @@ Buffer coefficients_of(std::uint64_t seed, std::size_t k) {
   std::uint64_t state = seed;
   while (out.size() < k) {
     const std::uint64_t value = splitmix64(state);
-    for (unsigned byte = 0; byte != 8 && out.size() < k; ++byte) out.push_back(static_cast<std::uint8_t>(value >> 8 * byte));
+    for (unsigned byte = 0; byte != 8 && out.size() < k; ++byte)
+      out.push_back(static_cast<std::uint8_t>(value >> 8 * byte));
   }
   return out;
 }

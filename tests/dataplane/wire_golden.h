@@ -56,7 +56,8 @@ struct Malformed {
 /// Generation `generation` of large_message(), padding included.
 [[nodiscard]] Buffer large_generation(std::size_t generation);
 
-/// Product in GF(2^8)/0x11d by shift and add, and the sum of products over `shards`: the tests' own, no table, no codec.
+/// Product in GF(2^8)/0x11d by shift and add, and the sum of products over `shards`: the tests' own, no table, no
+/// codec.
 [[nodiscard]] std::uint8_t field_product(std::uint8_t a, std::uint8_t b);
 [[nodiscard]] Buffer coded_payload(Bytes coefficients, Bytes shards);
 

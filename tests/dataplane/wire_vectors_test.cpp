@@ -59,7 +59,8 @@ Json fields_of(const golden::Frame& frame) {
 
 TEST(Vectors, Seeds) {
   Json file = file_of("coefficients by seed; the seed as its 8 wire bytes");
-  for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x0123456789abcdef}, ~std::uint64_t{0}}) {
+  for (const std::uint64_t seed :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{0x0123456789abcdef}, ~std::uint64_t{0}}) {
     for (const std::size_t k : {1, 7, 8, 9, 64, 128}) {
       Buffer coefficients(k);
       codec::expand_seed(seed, coefficients);
@@ -252,7 +253,9 @@ TEST(Vectors, SessionKeys) {
   };
   file["mesh_hash"] = to_hex(mesh_hash);
   for (const auto& [name, side] : {std::pair{"dialer", &dialer}, {"listener", &listener}}) {
-    file[name] = {{"ephemeral_secret", to_hex(side->secret)}, {"ephemeral_key", to_hex(side->key)}, {"hello", to_hex(as_bytes(side->hello))}};
+    file[name] = {{"ephemeral_secret", to_hex(side->secret)},
+                  {"ephemeral_key", to_hex(side->key)},
+                  {"hello", to_hex(as_bytes(side->hello))}};
   }
   file["shared"] = to_hex(shared);
   file["salt"] = to_hex(salt);
@@ -265,7 +268,8 @@ TEST(Vectors, SessionKeys) {
 void write_input(std::string_view corpus, const std::string& name, Bytes bytes) {
   const auto folder = std::filesystem::path(CORELAY_CORPUS_DIR) / corpus;
   std::filesystem::create_directories(folder);
-  std::ofstream(folder / name, std::ios::binary).write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(folder / name, std::ios::binary)
+      .write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 Buffer with_settings(std::uint8_t settings, Bytes bytes) {

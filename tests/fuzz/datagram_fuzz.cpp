@@ -51,7 +51,8 @@ void open_sealed_and_changed(Tables& tables, std::size_t change_at, Bytes frame)
     datagram = genuine;
     CHECK(tables.to.open({}, datagram).outcome == Open::opened);
   } else {
-    CHECK(opened.outcome == Open::opened && std::equal(frame.begin(), frame.end(), opened.frame.begin(), opened.frame.end()));
+    CHECK(opened.outcome == Open::opened &&
+          std::equal(frame.begin(), frame.end(), opened.frame.begin(), opened.frame.end()));
   }
   datagram = genuine;
   CHECK(tables.to.open({}, datagram).outcome == Open::replayed);

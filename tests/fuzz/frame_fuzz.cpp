@@ -33,7 +33,7 @@ void check_feedback(Bytes frame) {
   std::array<std::uint64_t, ack_words_max> words{};
   for (std::size_t j = 0; j != feedback->word_count; ++j) words[j] = load_le<std::uint64_t>(&feedback->words[8 * j]);
   FeedbackWriter writer(out.data(), out.size());
-  writer.begin(feedback->highest_sequence, feedback->delay_us, feedback->number,
+  writer.begin(feedback->highest_sequence, feedback->delay_us, feedback->number, feedback->arrival_us,
                std::span<const std::uint64_t>{words}.first(feedback->word_count));
   Bytes statuses = feedback->statuses;
   while (const auto status = next_status(statuses)) CHECK(writer.add(*status));
