@@ -94,13 +94,18 @@ Json to_json(const Fleet& fleet, Clock::duration formed_after, const DemoResult*
   return value;
 }
 
+/// How the user can call us from where they are: the shorter of the relative and the absolute path.
+std::string own_name() {
+  const auto self = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string relative = self.lexically_proximate(std::filesystem::current_path()).string();
+  if (relative.size() >= self.string().size()) return self.string();
+  return relative.find('/') == std::string::npos ? "./" + relative : relative;
+}
+
 void print_hints(const Console& console, const Fleet& fleet, const UpOptions& options) {
   const FleetNode& first = fleet.nodes().front();
   const FleetNode& second = fleet.nodes()[fleet.nodes().size() > 1 ? 1 : 0];
-  const std::string self = std::filesystem::read_symlink("/proc/self/exe")
-                               .lexically_proximate(std::filesystem::current_path())
-                               .string();
-  const std::string corelay = self.find('/') == std::string::npos ? "./" + self : self;
+  const std::string corelay = own_name();
   console.print_table(
       fmt::format("\nNow you\n"
                   "  {0} subscribe --addr {1} --topic mytopic\n"
