@@ -155,7 +155,7 @@ Rate run_relay(BackendChoice backend, std::string& name, const RelayParams& para
   config.bind_address = "127.0.0.1";
   config.port = 0;
   config.backend = backend;
-  config.idle = IdleMode::polite;
+  config.idle = IdleMode::spin;
   config.spin_us = 5;
   auto relay = Dataplane::start(config, nullptr);
   CHECK(relay);

@@ -10,7 +10,8 @@ namespace corelay::dataplane {
 namespace {
 
 constexpr std::size_t commands_per_cycle = 16;
-constexpr std::size_t runs_per_cycle = 16;
+constexpr std::size_t runs_per_cycle_max = 16;
+constexpr std::size_t frames_per_cycle = 128;  // aimed at: a longer cycle makes the time it read stale
 constexpr std::size_t frames_per_burst = 512;
 constexpr std::size_t frames_per_tick = 32;
 constexpr std::size_t outbox_frames = 2048;
@@ -53,7 +54,7 @@ Lcore::Lcore(const LcoreConfig& config, std::unique_ptr<PacketIo> io, LcoreLink&
       sessions_(config.relay.lane, config.relay.peers_max),
       outbox_(outbox_frames, outbox_events),
       sender_(*io_, sessions_, link.counters, config.relay.peers_max, config.tx_give_up),
-      runs_(runs_per_cycle) {
+      runs_(runs_per_cycle_max) {
   frames_.reserve(frames_per_burst);
 }
 
@@ -115,10 +116,18 @@ void Lcore::apply(Instant now, const Command& command) noexcept {
 
 std::size_t Lcore::receive(Instant now) noexcept {
   if (sender_.is_blocked()) return 0;
-  const std::size_t count = io_->rx_burst(runs_);
-  if (count == 0) return 0;
+  const std::size_t count = io_->rx_burst(std::span(runs_).first(runs_wanted_));
+  if (count == 0) {
+    runs_wanted_ = runs_per_cycle_max;
+    return 0;
+  }
   const std::span<const RxRun> received = std::span(runs_).first(count);
-  for (const RxRun& run : received) open_run(now, run);
+  std::size_t datagrams = 0;
+  for (const RxRun& run : received) {
+    datagrams += segment_count(run.bytes, run.segment_bytes);
+    open_run(now, run);
+  }
+  runs_wanted_ = std::clamp(frames_per_cycle * count / datagrams, std::size_t{1}, runs_per_cycle_max);
   hand_frames(now);
   io_->release(received);
   return count;
