@@ -20,9 +20,9 @@ template <std::size_t M, std::size_t V, bool Masked, bool Fetching>
                                       std::uint8_t* const* out, std::size_t offset, __mmask64 mask,
                                       std::size_t ahead) noexcept {
   __m512i sum[M][V];
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (std::size_t i = 0; i < M; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (std::size_t v = 0; v < V; ++v) sum[i][v] = _mm512_setzero_si512();
   }
   std::size_t j = 0;
@@ -33,24 +33,24 @@ template <std::size_t M, std::size_t V, bool Masked, bool Fetching>
       _mm_prefetch(rows[j] + ahead, _MM_HINT_T0);
       _mm_prefetch(rows[j + 1] + ahead, _MM_HINT_T0);
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (std::size_t v = 0; v < V; ++v) {
       a[v] = load<Masked>(rows[j] + offset + v * vector_bytes, v + 1 == V, mask);
       b[v] = load<Masked>(rows[j + 1] + offset + v * vector_bytes, v + 1 == V, mask);
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (std::size_t i = 0; i < M; ++i) {
       const __m512i by_a = matrix(coefficients[i * coefficient_stride + j]);
       const __m512i by_b = matrix(coefficients[i * coefficient_stride + j + 1]);
-#pragma GCC unroll 4
+#pragma GCC unroll 16
       for (std::size_t v = 0; v < V; ++v) {
         sum[i][v] = add(sum[i][v], times(a[v], by_a), times(b[v], by_b));
       }
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (std::size_t i = 0; i < M; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (std::size_t v = 0; v < V; ++v) {
       if (j < k) {
         const __m512i last = load<Masked>(rows[j] + offset + v * vector_bytes, v + 1 == V, mask);
@@ -89,7 +89,7 @@ void multiply_strip(std::size_t m, std::size_t k, const std::uint8_t* coefficien
 void multiply_direct(std::size_t m, std::size_t k, const std::uint8_t* coefficients,
                      std::size_t coefficient_stride, const std::uint8_t* const* rows,
                      std::uint8_t* const* out, std::size_t bytes) noexcept {
-  for_each_strip(bytes, [&]<std::size_t V>(const Strip& strip) {
+  for_each_strip<strip_vectors>(bytes, [&]<std::size_t V>(const Strip& strip) {
     if (strip.mask == ~__mmask64{0}) {
       multiply_strip<V, false>(m, k, coefficients, coefficient_stride, rows, out, strip);
     } else {
@@ -98,11 +98,33 @@ void multiply_direct(std::size_t m, std::size_t k, const std::uint8_t* coefficie
   });
 }
 
+// One output: strips as wide as there are registers for, since here reading the rows is the limit and long runs
+// of a row are read fastest.
+template <std::size_t VectorsMax>
+void multiply_one(std::size_t k, const std::uint8_t* coefficients, const std::uint8_t* const* rows,
+                  std::uint8_t* const* out, std::size_t bytes) noexcept {
+  for_each_strip<VectorsMax>(bytes, [&]<std::size_t V>(const Strip& strip) {
+    if (strip.mask == ~__mmask64{0}) {
+      multiply_block<1, V, false, false>(k, coefficients, 0, rows, out, strip.offset, strip.mask, 0);
+    } else {
+      multiply_block<1, V, true, false>(k, coefficients, 0, rows, out, strip.offset, strip.mask, 0);
+    }
+  });
+}
+
 void multiply_gfni(std::size_t m, std::size_t k, const std::uint8_t* coefficients,
                    std::size_t coefficient_stride, const std::uint8_t* const* rows,
                    std::uint8_t* const* out, std::size_t bytes) noexcept {
-  const auto multiply = is_worth_pairing(m, k) ? multiply_paired : multiply_direct;
-  multiply(m, k, coefficients, coefficient_stride, rows, out, bytes);
+  constexpr std::size_t long_bytes = 4096;  // from here on the caches fetch ahead within a row by themselves
+  if (m == 1 && bytes < long_bytes) {
+    multiply_one<11>(k, coefficients, rows, out, bytes);
+  } else if (m == 1) {
+    multiply_one<8>(k, coefficients, rows, out, bytes);
+  } else if (is_worth_pairing(m, k)) {
+    multiply_paired(m, k, coefficients, coefficient_stride, rows, out, bytes);
+  } else {
+    multiply_direct(m, k, coefficients, coefficient_stride, rows, out, bytes);
+  }
 }
 
 // Sooner than elsewhere: packing spares the copies that a product in place needs.

@@ -241,7 +241,7 @@ void multiply_paired(std::size_t m, std::size_t k, const std::uint8_t* coefficie
   std::uint8_t pair_sums[k_max];
   for (std::size_t i = 0; i < m; ++i) pair_sums[i] = sum_of_pairs(coefficients + i * coefficient_stride, k);
   const Job job{m, k, coefficients, coefficient_stride, pair_sums, rows, out, packed};
-  for_each_strip(bytes, [&]<std::size_t V>(const Strip& strip) { multiply_strip<V>(job, strip); });
+  for_each_strip<strip_vectors>(bytes, [&]<std::size_t V>(const Strip& strip) { multiply_strip<V>(job, strip); });
 }
 
 }  // namespace corelay::codec

@@ -80,23 +80,29 @@ struct Strip {
   __mmask64 mask;
 };
 
-/// Cuts `bytes` columns into strips of strip_vectors at most, as even as they can be, and calls visit.operator()<V>(strip)
-/// for each, V being its vectors.
-template <class Visit>
+template <std::size_t V, class Visit>
+inline void visit_strip(std::size_t vectors, const Strip& strip, const Visit& visit) noexcept {
+  if constexpr (V == 1) {
+    visit.template operator()<1>(strip);
+  } else if (vectors == V) {
+    visit.template operator()<V>(strip);
+  } else {
+    visit_strip<V - 1>(vectors, strip, visit);
+  }
+}
+
+/// Cuts `bytes` columns into strips of VectorsMax at most, as even as they can be, and calls visit.operator()<V>(strip) for
+/// each, V being its vectors.
+template <std::size_t VectorsMax, class Visit>
 inline void for_each_strip(std::size_t bytes, const Visit& visit) noexcept {
   std::size_t offset = 0;
   for (std::size_t left = (bytes + vector_bytes - 1) / vector_bytes; left != 0;) {
-    const std::size_t strips = (left + strip_vectors - 1) / strip_vectors;
+    const std::size_t strips = (left + VectorsMax - 1) / VectorsMax;
     const std::size_t vectors = (left + strips - 1) / strips;
     left -= vectors;
     const std::size_t end = offset + vectors * vector_bytes < bytes ? offset + vectors * vector_bytes : bytes;
     const Strip strip{offset, bytes - end, first_bytes(end - offset - (vectors - 1) * vector_bytes)};
-    switch (vectors) {
-      case 4: visit.template operator()<4>(strip); break;
-      case 3: visit.template operator()<3>(strip); break;
-      case 2: visit.template operator()<2>(strip); break;
-      default: visit.template operator()<1>(strip); break;
-    }
+    visit_strip<VectorsMax>(vectors, strip, visit);
     offset = end;
   }
 }

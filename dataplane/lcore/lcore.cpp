@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t commands_per_cycle = 16;
 constexpr std::size_t runs_per_cycle = 16;
 constexpr std::size_t frames_per_burst = 512;
+constexpr std::size_t frames_per_tick = 32;
 constexpr std::size_t outbox_frames = 2048;
 constexpr std::size_t outbox_events = 1024;
 constexpr std::size_t outbox_spare = 128;  // with less room left, the core may have held something back
@@ -140,13 +141,25 @@ void Lcore::open_run(Instant now, const RxRun& run) noexcept {
 void Lcore::hand_frames(Instant now) noexcept {
   if (frames_.empty()) return;
   relay_.on_burst(now, frames_, outbox_);
+  frames_received_ += frames_.size();
   frames_.clear();
   sender_.send(now, outbox_);
 }
 
+/// One tick does one bounded share of the relay's queued work (a generation decoded, a generation hashed), so a burst is
+/// followed by as many as it may have called for.
 std::size_t Lcore::tick(Instant now, bool due) noexcept {
-  if (sender_.is_blocked()) return 0;
-  if (!due && !outbox_was_full_ && relay_.next_deadline() > now) return 0;
+  std::size_t made = 0;
+  for (std::size_t ticks = 1 + frames_received_ / frames_per_tick; ticks != 0; --ticks) {
+    if (sender_.is_blocked() || (!due && !outbox_was_full_ && relay_.next_deadline() > now)) break;
+    made += tick_once(now);
+    due = false;
+  }
+  frames_received_ = 0;
+  return made;
+}
+
+std::size_t Lcore::tick_once(Instant now) noexcept {
   relay_.on_tick(now, outbox_);
   outbox_was_full_ = outbox_.frames_left() < outbox_spare || outbox_.items_left() < outbox_spare ||
                      outbox_.events_left() < outbox_spare;

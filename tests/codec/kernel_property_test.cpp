@@ -80,6 +80,13 @@ RC_GTEST_PROP(Kernels, EqualTheOracleOnVectorBorders, ()) {
   expect_oracle({*rc::gen::inRange<std::size_t>(1, 10), k, bytes, k}, *rc::gen::arbitrary<std::uint64_t>());
 }
 
+// Enough outputs and rows for the forms of a kernel that are made for many.
+RC_GTEST_PROP(Kernels, EqualTheOracleOnManyOutputs, ()) {
+  const std::size_t k = *rc::gen::inRange<std::size_t>(30, 70);
+  const std::size_t m = *rc::gen::inRange<std::size_t>(30, 45);
+  expect_oracle({m, k, *rc::gen::inRange<std::size_t>(0, 800), k}, *rc::gen::arbitrary<std::uint64_t>());
+}
+
 // Few cases of each, because the oracle is slow.
 TEST(Kernels, EqualTheOracleOnLargeShapes) {
   const bool held = rc::check("large shapes", [] {
@@ -99,6 +106,8 @@ TEST(Kernels, EqualTheOracleAtTheBounds) {
     expect_oracle({5, 3, bytes, 4}, rng.next());
   }
   expect_oracle({256, 256, 70, 256}, rng.next());
+  expect_oracle({33, 35, shard_bytes_max / 4 + 7, 35}, rng.next());
+  expect_oracle({17, 30, shard_bytes_max / 2 - 1, 30}, rng.next());
   expect_oracle({1, 256, 5000, 256}, rng.next());
   expect_oracle({256, 1, 300, 1}, rng.next());
 }
