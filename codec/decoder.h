@@ -25,10 +25,11 @@ enum class Absorbed : std::uint8_t {
 
 class Decoder {
  public:
-  /// Bytes of storage a generation of k shards needs (64-byte aligned by the caller).
+  /// Bytes of storage a generation of k shards needs (64-byte aligned by the caller): at most k rows that arrived
+  /// coded, and three rows of bookkeeping.
   [[nodiscard]] static constexpr std::size_t storage_bytes(std::size_t k) noexcept {
     const std::size_t stride = (k + 63) / 64 * 64;
-    return (k + 2) * stride + 4 * stride;
+    return (k + 3) * stride;
   }
 
   Decoder() noexcept = default;
@@ -53,10 +54,23 @@ class Decoder {
   void decode(std::span<std::uint8_t*> payloads, std::size_t bytes) noexcept;
 
  private:
+  // Storage: coded rows (up to k of them), work, slots, arrivals (stride_ bytes each).
+  [[nodiscard]] std::uint8_t* work() const noexcept { return storage_ + k_ * stride_; }
+  [[nodiscard]] std::uint8_t* slots() const noexcept { return work() + stride_; }
+  [[nodiscard]] std::uint8_t* arrivals() const noexcept { return work() + 2 * stride_; }
+
+  [[nodiscard]] Absorbed take(const std::uint8_t* coefficients) noexcept;
+  void hold(std::size_t column) noexcept;
+  void settle() noexcept;
+  void swap_columns(std::size_t a, std::size_t b) noexcept;
+
   std::uint8_t* storage_ = nullptr;
   std::size_t k_ = 0;
   std::size_t rank_ = 0;
+  std::size_t coded_ = 0;  // rows held; the other rank_ - coded_ packets are their shards
   std::size_t stride_ = 0;
+  std::uint64_t coded_mask_[k_max / 64] = {};  // bit per column: a coded row stands for it
+  std::uint64_t held_mask_[k_max / 64] = {};   // any packet stands for it
 };
 
 }  // namespace corelay::codec

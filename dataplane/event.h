@@ -54,6 +54,7 @@ struct ShardTraced {
   MessageId id{};
   PeerIndex from = peer_none;
   ShardTrace kind = ShardTrace::fresh;
+  TopicHash topic = 0;
 };
 
 using Event = std::variant<Delivered, Published, PublishFailed, PeerGone, PeerFaulted, ShardTraced>;

@@ -23,8 +23,10 @@ struct Geometry {
 };
 
 /// The geometry for a payload: one single frame while header and payload fit the MTU, else generations of about
-/// `shards_target` shards, as even as can be, each vector-form frame within the MTU.
-[[nodiscard]] Geometry choose_geometry(std::size_t size_bytes, std::size_t topic_bytes, const RelayParams& params) noexcept;
+/// `shards_target` shards, as even as can be, each vector-form frame within the MTU. generations == 0 when
+/// no valid geometry holds the payload at this MTU.
+[[nodiscard]] Geometry choose_geometry(std::size_t size_bytes, std::size_t topic_bytes,
+                                       const RelayParams& params) noexcept;
 
 /// Builds and signs a message. Errors: too_large (names the limit and the setting), invalid_argument (topic empty or
 /// over 255 bytes). Cost: two SHA-256 passes over the payload and one signature.

@@ -60,7 +60,7 @@ struct PreparedMessage {
 /// Command::release with the same handle.
 struct MessageView {
   const MessageHeader* header = nullptr;
-  const std::uint8_t* const* rows = nullptr;  // k * generations shards, in payload order
+  const std::uint8_t* const* const* rows = nullptr;  // rows[g][i]: shard i of generation g
   MessageTag tag{};
   std::uint32_t handle = 0;
   Instant first_seen{};
@@ -70,10 +70,11 @@ struct MessageView {
 /// Copies the payload of `message` to `out`, which holds at least header->size_bytes.
 inline void copy_payload(const MessageView& message, std::span<std::uint8_t> out) noexcept {
   const std::size_t shard = message.header->shard_bytes;
+  const std::size_t k = message.header->k;
   std::size_t left = message.header->size_bytes;
   for (std::size_t i = 0; left != 0; ++i) {
     const std::size_t take = left < shard ? left : shard;
-    std::memcpy(out.data() + i * shard, message.rows[i], take);
+    std::memcpy(out.data() + i * shard, message.rows[i / k][i % k], take);
     left -= take;
   }
 }

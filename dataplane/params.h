@@ -18,22 +18,24 @@ struct WireParams {
 /// One relay core.
 struct RelayParams {
   WireParams wire;
+  std::uint8_t lane = 0;                    // which lane this core is, below wire.lanes
   std::uint16_t path_mtu_bytes = 1400;      // largest UDP payload sent, session header and tag included
   std::uint16_t shards_target = 64;         // k aimed at for large messages
   std::size_t peers_max = 128;
-  std::size_t messages_max = 1024;          // live messages, complete ones kept for serving included
+  std::size_t messages_max = 4096;          // live messages, complete ones kept for serving included
+  std::size_t large_messages_max = 256;     // of them, those of more than one generation
   std::size_t cells_max = 131072;           // shards held, about 1.6 KiB each
   std::size_t generations_max = 4096;       // generations being decoded or served
-  std::size_t seen_max = 65536;             // message tags remembered for dedupe
+  std::size_t seen_max = 262144;            // message tags remembered for dedupe
   std::size_t topics_max = 1024;
   std::size_t messages_per_peer_max = 256;  // incomplete messages one peer may have opened
   Duration seen_time = seconds(120);        // dedupe time
   Duration keep_time = seconds(30);         // a complete message is served this long
   Duration incomplete_time = seconds(30);   // an incomplete message without progress is dropped after this
   Duration publish_hold = seconds(30);      // a message waits this long for its first next hop
-  double redundancy = 0.05;                 // epsilon of the grants
+  double redundancy = 0.05;                 // epsilon of the wants: asked for beyond what is missing
   double forward_threshold = 0.0;           // share of k a relay must hold before it recodes; 0 = from the first packet
-  double publisher_mult = 1.0;              // unsolicited start allowance of a publisher, in messages over all next hops
+  double start_mult = 1.0;                  // unsolicited start allowance over all next hops, in messages
   bool verify_before_forward = true;        // false: relay singles and open messages before the signature check
   std::uint64_t rate_bytes_per_second_max = 0;  // pacing cap over all peers; 0 = none
 };

@@ -64,6 +64,7 @@ struct FeedbackFrame {
   std::uint32_t highest_sequence = 0;
   std::uint32_t delay_us = 0;
   std::uint32_t number = 0;
+  std::uint32_t arrival_us = 0;  // the receiver's clock when the highest arrived
   std::uint8_t word_count = 0;
   std::uint8_t status_count = 0;
   Bytes words;     // 8 * word_count
@@ -77,7 +78,7 @@ struct FeedbackFrame {
 class FeedbackWriter {
  public:
   FeedbackWriter(std::uint8_t* out, std::size_t capacity) noexcept : out_(out), capacity_(capacity) {}
-  void begin(std::uint32_t highest_sequence, std::uint32_t delay_us, std::uint32_t number,
+  void begin(std::uint32_t highest_sequence, std::uint32_t delay_us, std::uint32_t number, std::uint32_t arrival_us,
              std::span<const std::uint64_t> words) noexcept;
   /// False, writing nothing, when it does not fit.
   bool add(const StatusFrame& status) noexcept;

@@ -24,6 +24,13 @@ namespace corelay::dataplane {
 /// Writes the header, its signature field included, at `out` (encoded_header_bytes()). Returns the bytes written.
 std::size_t write_header(const MessageHeader& header, std::uint8_t* out) noexcept;
 
+/// Most bytes a publisher signs: the 16-byte context and a header without its signature.
+inline constexpr std::size_t signed_bytes_max = 16 + 124 + topic_bytes_max;
+
+/// Writes what the publisher signs for an encoded header at `out`: "corelay-header-1" and the header without its
+/// signature field, whose content does not matter. Returns the bytes written.
+std::size_t signed_bytes(Bytes encoded, std::span<std::uint8_t, signed_bytes_max> out) noexcept;
+
 /// True when the signature holds. Cost: one Ed25519 verification, 40-70 us.
 [[nodiscard]] bool verify_header(Bytes encoded) noexcept;
 
@@ -33,7 +40,7 @@ std::size_t write_header(const MessageHeader& header, std::uint8_t* out) noexcep
 /// First 16 bytes of SHA-256.
 [[nodiscard]] Digest digest_of(Bytes bytes) noexcept;
 
-/// SHA-256 in steps. Allocates in the constructor only.
+/// SHA-256 in steps. Allocates in the constructor only. finish() leaves it ready for the next hash.
 class Sha256 {
  public:
   Sha256();

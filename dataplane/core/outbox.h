@@ -45,6 +45,24 @@ class Outbox {
     events_.clear();
   }
 
+  /// Forgets frames and items but keeps the events.
+  void clear_frames() noexcept {
+    frames_used_ = 0;
+    items_.clear();
+  }
+
+  /// Hands each event, oldest first, to `take` and forgets those for which it returns true.
+  template <class Take>
+  void take_events(Take take) noexcept {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < events_.size(); ++i) {
+      if (take(events_[i])) continue;
+      if (kept != i) events_[kept] = events_[i];
+      ++kept;
+    }
+    events_.resize(kept);
+  }
+
   [[nodiscard]] std::size_t frames_left() const noexcept { return frames_max_ - frames_used_; }
   [[nodiscard]] std::size_t items_left() const noexcept { return frames_max_ * 4 - items_.size(); }
   [[nodiscard]] std::size_t events_left() const noexcept { return events_max_ - events_.size(); }

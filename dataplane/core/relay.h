@@ -35,6 +35,9 @@ class Relay {
   /// Takes one command. Publish and Release never fail here: outcomes come as events.
   void on_command(Instant now, const Command& command, Outbox& out) noexcept;
 
+  /// False while outcomes of earlier commands wait for room in the outbox: leave further commands in their ring.
+  [[nodiscard]] bool can_take_command() const noexcept;
+
   /// Does what is due: timers, and one bounded share of queued work (copying in a publish, decoding, hashing, sending).
   /// Call it after every burst, and again whenever next_deadline() has passed or the outbox had been full.
   void on_tick(Instant now, Outbox& out) noexcept;

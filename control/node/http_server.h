@@ -1,0 +1,65 @@
+/// A small HTTP/1.1 server on the control thread: bounded connections, bounded requests, a deadline on each. What is
+/// answered is decided by one function.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "codec/expected.h"
+
+namespace corelay::node {
+
+struct HttpRequest {
+  std::string method;
+  std::string path;                                         // decoded, without the query
+  std::vector<std::pair<std::string, std::string>> query;  // decoded
+
+  /// The first value of a query parameter, empty when there is none.
+  [[nodiscard]] std::string parameter(std::string_view name) const;
+};
+
+struct HttpResponse {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::string allow;  // methods, for 405
+};
+
+/// Splits and decodes a request target. Errors: malformed (bad escapes, no leading slash, control characters).
+[[nodiscard]] Expected<HttpRequest> parse_target(std::string_view method, std::string_view target);
+
+struct HttpConfig {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 0;
+  std::size_t connections_max = 128;
+  std::chrono::milliseconds timeout{10000};  // for a request to arrive, and for an answer to leave
+  std::size_t header_bytes_max = 16 * 1024;
+  std::size_t body_bytes_max = 64 * 1024;
+};
+
+class HttpServer {
+ public:
+  using Answer = std::function<HttpResponse(const HttpRequest&)>;
+
+  /// Errors: invalid_argument (address), unavailable (the port is taken), with the system's reason.
+  [[nodiscard]] static Expected<std::unique_ptr<HttpServer>> start(boost::asio::io_context& io, HttpConfig config,
+                                                                   Answer answer);
+  /// Closes the listener and every connection.
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const noexcept;
+
+ private:
+  struct State;
+  explicit HttpServer(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace corelay::node

@@ -1,0 +1,212 @@
+#include "dataplane/core/link.h"
+
+#include <algorithm>
+
+namespace corelay::dataplane {
+namespace {
+
+constexpr double start_rate = 25e6;          // bytes per second assumed before anything was measured
+constexpr double rate_floor = 250e3;         // never slower: one full frame each 5 ms or so
+constexpr std::size_t window_start = 64;     // frames
+constexpr std::size_t window_floor = 32;
+constexpr Duration delay_target = milliseconds(8);
+constexpr Duration rtt_window = seconds(5);
+constexpr Duration pace_burst = milliseconds(1);
+constexpr std::size_t run_frames = 48;       // a paced link may always send one run at once
+constexpr double probe_gain = 1.15;
+constexpr double probe_limit = 1.5;
+constexpr double drain_gain = 0.9;
+constexpr double drain_step = 0.7;
+constexpr std::uint32_t feedback_every = 32;  // frames
+constexpr Duration feedback_delay = milliseconds(1);
+
+}  // namespace
+
+Link::Link() : log_(log_frames) {}
+
+void Link::reset(Instant now) noexcept {
+  std::vector<Entry> log = std::move(log_);
+  *this = Link(std::move(log));
+  rate_ = start_rate;
+  round_at_ = rtt_min_since_ = timer_base_ = pace_at_ = now;
+}
+
+std::size_t Link::window_frames() const noexcept {
+  if (smoothed_rtt_.ns == 0) return window_start;
+  // Queueing on the way out is held by the rate, not here; a long way back must not close the window.
+  const double round = static_cast<double>(smoothed_rtt_.ns + milliseconds(2).ns) * 1e-9;
+  const double frames = 1.5 * rate_ * round / 1400.0;
+  return std::clamp(static_cast<std::size_t>(frames), window_floor, log_frames - 64);
+}
+
+std::size_t Link::room(Instant now, std::size_t wanted) const noexcept {
+  if (pace_at_ > now || !has_log_room() || probes_unanswered_ >= 3) return 0;
+  const std::size_t window = window_frames();
+  if (inflight_frames_ >= window) return 0;
+  const std::size_t log_left = log_frames - (next_sequence_ - oldest_);
+  return std::min({wanted, window - inflight_frames_, log_left, run_frames});
+}
+
+std::uint32_t Link::on_sent(Instant now, const SentFrame& frame) noexcept {
+  if (inflight_frames_ == 0) timer_base_ = now;
+  ++inflight_frames_;
+  const double rate = std::max(is_starting_ ? rate_ * 2.0 : rate_, rate_floor);
+  const double cost_ns = static_cast<double>(frame.frame_bytes + 60) * 1e9 / rate;
+  // After a pause, pacing owes no more than a millisecond, or one run on a slow path.
+  const Duration burst = std::max(pace_burst, Duration{static_cast<std::int64_t>(cost_ns) * 16});
+  pace_at_ = std::max(pace_at_, now - burst) + Duration{static_cast<std::int64_t>(cost_ns)};
+  Entry& entry = entry_of(next_sequence_);
+  entry = {frame, now, End::pending};
+  return static_cast<std::uint32_t>(next_sequence_++);
+}
+
+void Link::end(Entry& entry, End how) noexcept {
+  entry.end = how;
+  --inflight_frames_;
+  if (how == End::acknowledged) delivered_bytes_ += entry.frame.frame_bytes;
+}
+
+void Link::advance_oldest() noexcept {
+  while (oldest_ != next_sequence_ && entry_of(oldest_).end != End::pending) ++oldest_;
+}
+
+void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledgement& ack, std::uint64_t bytes) noexcept {
+  probes_unanswered_ = 0;
+  timer_base_ = now;
+  if (highest > highest_acknowledged_) {
+    highest_acknowledged_ = highest;
+    highest_acknowledged_at_ = highest >= oldest_ ? entry_of(highest).at : now;
+    take_rtt(now, std::max(now - highest_acknowledged_at_ - ack.delay, microseconds(1)));
+    take_delay(now, highest_acknowledged_at_, ack.arrival_us);
+  }
+  if (bytes != 0) take_rate(now);
+}
+
+void Link::take_rtt(Instant now, Duration rtt) noexcept {
+  if (smoothed_rtt_.ns == 0) {
+    smoothed_rtt_ = rtt_min_[0] = rtt_min_[1] = rtt;
+    rtt_min_since_ = now;
+    return;
+  }
+  if (now - rtt_min_since_ > rtt_window) {
+    rtt_min_[1] = rtt_min_[0];
+    rtt_min_[0] = rtt;
+    rtt_min_since_ = now;
+  }
+  rtt_min_[0] = std::min(rtt_min_[0], rtt);
+  smoothed_rtt_ = (smoothed_rtt_ * 7 + rtt) / 8;
+}
+
+/// One-way delay against the least of the last seconds. The clocks share no origin: only differences are used.
+void Link::take_delay(Instant now, Instant sent, std::uint32_t arrival_us) noexcept {
+  const auto trip = arrival_us - static_cast<std::uint32_t>(sent.ns / 1000);
+  const auto is_less = [](std::uint32_t a, std::uint32_t b) { return static_cast<std::int32_t>(a - b) < 0; };
+  if (!has_trip_) {
+    trip_min_us_ = {trip, trip};
+    trip_min_since_ = now;
+    has_trip_ = true;
+  }
+  if (now - trip_min_since_ > rtt_window) {
+    trip_min_us_ = {trip, trip_min_us_[0]};
+    trip_min_since_ = now;
+  }
+  if (is_less(trip, trip_min_us_[0])) trip_min_us_[0] = trip;
+  const std::uint32_t least = is_less(trip_min_us_[0], trip_min_us_[1]) ? trip_min_us_[0] : trip_min_us_[1];
+  queue_delay_ = (queue_delay_ * 3 + microseconds(trip - least)) / 4;
+}
+
+void Link::take_rate(Instant now) noexcept {
+  const Duration round = std::max(smoothed_rtt_, milliseconds(2));
+  const Duration elapsed = now - round_at_;
+  if (elapsed < round) return;
+  const double sample = static_cast<double>(delivered_bytes_ - round_delivered_) * 1e9 / static_cast<double>(elapsed.ns);
+  const bool was_app_limited = is_app_limited_;
+  round_at_ = now;
+  round_delivered_ = delivered_bytes_;
+  is_app_limited_ = false;
+  if (queue_delay_ > delay_target) return drain(sample);
+  // A pause between messages says nothing about the path, unless it was faster than believed.
+  if (was_app_limited && sample < rate_) return;
+  if (is_starting_) {
+    flat_rounds_ = sample > rate_ * 1.25 ? 0 : flat_rounds_ + 1;
+    rate_ = std::max(rate_, sample);
+    if (flat_rounds_ < 3) return;
+    is_starting_ = false;
+    rate_samples_.fill(sample);
+    rate_ = sample;
+  }
+  rate_samples_[rate_sample_++ % rate_samples_.size()] = sample;
+  const double delivered = *std::max_element(rate_samples_.begin(), rate_samples_.end());
+  // Probe, never far above what was last delivered.
+  if (!was_app_limited) rate_ = std::max(rate_floor, std::min(rate_ * probe_gain, delivered * probe_limit));
+}
+
+/// A queue stands on the way: what is delivered is our share of the path, and going a little below it drains the queue
+/// without spiralling down. A link that had little to send is cut step by step, since its share is not known.
+void Link::drain(double delivered) noexcept {
+  is_starting_ = false;
+  rate_samples_[rate_sample_++ % rate_samples_.size()] = delivered;
+  const double share = *std::max_element(rate_samples_.begin(), rate_samples_.end());
+  rate_ = std::max({rate_floor, std::min(rate_, share * drain_gain), rate_ * drain_step});
+}
+
+Duration Link::timeout() const noexcept {
+  Duration base = smoothed_rtt_ * 3 + milliseconds(5);
+  if (smoothed_rtt_.ns == 0) base = milliseconds(100);
+  return std::max(base, milliseconds(10));
+}
+
+Instant Link::timer_at() const noexcept {
+  if (inflight_frames_ == 0) return never;
+  const std::uint32_t doublings = std::min(probes_unanswered_, 6u);
+  return timer_base_ + std::min(timeout() * (std::int64_t{1} << doublings), seconds(1));
+}
+
+bool Link::on_received(Instant now, std::uint32_t wire_sequence) noexcept {
+  constexpr std::uint64_t span = 64 * 16;
+  const auto ahead = static_cast<std::int32_t>(wire_sequence - static_cast<std::uint32_t>(highest_received_));
+  const auto wide = static_cast<std::int64_t>(highest_received_) + ahead;
+  if (wide <= 0) return false;
+  const auto sequence = static_cast<std::uint64_t>(wide);
+  if (sequence > highest_received_) {
+    const std::uint64_t shift = sequence - highest_received_;
+    if (shift >= span) {
+      received_words_.fill(0);
+    } else {
+      const std::size_t words = shift / 64;
+      const std::size_t bits = shift % 64;
+      for (std::size_t w = received_words_.size(); w-- > 0;) {
+        std::uint64_t value = w >= words ? received_words_[w - words] << bits : 0;
+        if (bits != 0 && w > words) value |= received_words_[w - words - 1] >> (64 - bits);
+        received_words_[w] = value;
+      }
+    }
+    received_words_[0] |= 1;
+    highest_received_ = sequence;
+    highest_received_at_ = now;
+  } else {
+    const std::uint64_t back = highest_received_ - sequence;
+    if (back >= span) return false;
+    std::uint64_t& word = received_words_[back / 64];
+    const std::uint64_t bit = std::uint64_t{1} << (back % 64);
+    if ((word & bit) != 0) return false;
+    word |= bit;
+  }
+  ++unacknowledged_;
+  want_feedback(unacknowledged_ >= feedback_every ? now : now + feedback_delay);
+  return true;
+}
+
+std::span<const std::uint64_t> Link::ack_words() const noexcept {
+  if (highest_received_ == 0) return {};
+  const std::size_t words = std::min<std::size_t>(unacknowledged_ / 64 + 5, received_words_.size());
+  return {received_words_.data(), words};
+}
+
+std::uint32_t Link::on_feedback_sent() noexcept {
+  unacknowledged_ = 0;
+  feedback_at_ = never;
+  return ++feedback_number_;
+}
+
+}  // namespace corelay::dataplane

@@ -1,0 +1,236 @@
+/// One neighbour as seen from one lane: what was sent and is not yet known to have arrived, what arrived and is not yet
+/// acknowledged, and how fast to send.
+///
+/// Frames carry a link sequence; the receiver answers with the highest one and a bitmap (proto/wire.md, "feedback"), so
+/// every frame ends as acknowledged or lost. Nothing is retransmitted here: the relay hears of each end and decides.
+///
+/// Pacing follows delivery, not loss: random loss does not slow a link down. The rate is the largest recently delivered
+/// rate with a little more to probe, cut while the one-way queueing delay stays above a target; the window is two
+/// rounds of it. The one-way delay leaves congestion on the way back out of the measurement.
+/// Sources: BBR (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016) for the rate filter, LEDBAT
+/// (RFC 6817) for the delay target.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "codec/bytes.h"
+#include "dataplane/core/pool.h"
+#include "dataplane/instant.h"
+
+namespace corelay::dataplane {
+
+/// What a sent frame was, to be told again when its end is known.
+struct SentFrame {
+  std::uint32_t message = slot_none;
+  std::uint32_t epoch = 0;
+  std::uint16_t generation = 0;
+  std::uint16_t frame_bytes = 0;
+  std::uint8_t flow = 0;
+  std::uint8_t kind = 0;  // FrameKind
+};
+
+/// The acknowledgement part of a feedback frame.
+struct Acknowledgement {
+  std::uint32_t highest = 0;
+  Duration delay{};              // between that frame's arrival and the feedback
+  std::uint32_t number = 0;
+  std::uint32_t arrival_us = 0;  // the neighbour's clock when that frame arrived
+  Bytes words;
+};
+
+class Link {
+ public:
+  static constexpr std::size_t log_frames = 4096;  // most frames in flight
+
+  Link();
+
+  /// Forgets everything and starts at sequence 1.
+  void reset(Instant now) noexcept;
+
+  // Sending.
+
+  /// How many frames may be sent now, by window and pacing; 0..`wanted`.
+  [[nodiscard]] std::size_t room(Instant now, std::size_t wanted) const noexcept;
+  /// True when the log has a free entry: singles, announces and probes need only that.
+  [[nodiscard]] bool has_log_room() const noexcept {
+    return next_sequence_ - oldest_ < log_frames;
+  }
+  /// Takes the next sequence for a frame that leaves now.
+  [[nodiscard]] std::uint32_t on_sent(Instant now, const SentFrame& frame) noexcept;
+  /// The relay had nothing for this link although it might have sent: rates measured now are no limit of the path.
+  void on_idle() noexcept { is_app_limited_ = true; }
+  /// When pacing lets the next frame go.
+  [[nodiscard]] Instant pace_at() const noexcept { return pace_at_; }
+  [[nodiscard]] std::uint32_t highest_sent() const noexcept { return static_cast<std::uint32_t>(next_sequence_ - 1); }
+  [[nodiscard]] std::size_t inflight_frames() const noexcept { return inflight_frames_; }
+
+  /// Takes the acknowledgement part of a feedback frame. `ended(frame, acknowledged)` is called once for every frame
+  /// whose end became known. False when the feedback is older than one already taken, or acknowledges what was never
+  /// sent; nothing changed then.
+  template <class Ended>
+  bool on_feedback(Instant now, const Acknowledgement& ack, Ended&& ended) noexcept {
+    if (static_cast<std::int32_t>(ack.number - feedback_taken_) <= 0) return false;
+    const std::uint32_t back_from_newest = static_cast<std::uint32_t>(next_sequence_ - 1) - ack.highest;
+    const bool has_any = !ack.words.empty();
+    if (has_any && back_from_newest >= next_sequence_ - 1) return false;
+    feedback_taken_ = ack.number;
+    if (!has_any) return true;
+    const std::uint64_t highest = next_sequence_ - 1 - back_from_newest;
+    const std::uint64_t delivered_before = delivered_bytes_;
+    for (std::size_t w = 0; w < ack.words.size() / 8; ++w) {
+      std::uint64_t word = load_le<std::uint64_t>(ack.words.data() + 8 * w);
+      while (word != 0) {
+        const auto bit = static_cast<std::uint32_t>(__builtin_ctzll(word));
+        word &= word - 1;
+        const std::uint64_t back = 64 * w + bit;
+        if (back >= highest || highest - back < oldest_) break;
+        const std::uint64_t sequence = highest - back;
+        Entry& entry = entry_of(sequence);
+        if (entry.end != End::pending) continue;
+        end(entry, End::acknowledged);
+        ended(entry.frame, true);
+      }
+    }
+    on_acknowledged(now, highest, ack, delivered_bytes_ - delivered_before);
+    sweep(now, ended);
+    return true;
+  }
+
+  /// To be called when timer_at() has passed: true when a probe should be sent. After two unanswered probes the frames in
+  /// flight are given up through `ended`.
+  template <class Ended>
+  bool on_timer(Instant now, Ended&& ended) noexcept {
+    if (now < timer_at()) return false;
+    ++probes_unanswered_;
+    timer_base_ = now;
+    if (probes_unanswered_ >= 2) {
+      for (std::uint64_t s = oldest_; s != next_sequence_; ++s) {
+        Entry& entry = entry_of(s);
+        if (entry.end == End::pending && now - entry.at >= timeout()) {
+          end(entry, End::lost);
+          ended(entry.frame, false);
+        }
+      }
+      advance_oldest();
+    }
+    return true;
+  }
+  /// never when nothing is in flight.
+  [[nodiscard]] Instant timer_at() const noexcept;
+  /// True when nothing has been heard although several probes were sent.
+  [[nodiscard]] bool is_silent() const noexcept { return probes_unanswered_ >= 6; }
+
+  [[nodiscard]] Duration rtt() const noexcept { return smoothed_rtt_; }
+  [[nodiscard]] double rate_bytes_per_second() const noexcept { return rate_; }
+
+  // Receiving.
+
+  /// Notes an arrived sequence. False when it is a repeat or too old to tell: the frame is then to be ignored.
+  [[nodiscard]] bool on_received(Instant now, std::uint32_t sequence) noexcept;
+  [[nodiscard]] std::uint32_t highest_received() const noexcept { return static_cast<std::uint32_t>(highest_received_); }
+  [[nodiscard]] Instant highest_received_at() const noexcept { return highest_received_at_; }
+  /// The bitmap words to send, at least those that cover all frames not yet acknowledged.
+  [[nodiscard]] std::span<const std::uint64_t> ack_words() const noexcept;
+  [[nodiscard]] std::uint32_t unacknowledged() const noexcept { return unacknowledged_; }
+  /// A feedback frame is being written: returns its number.
+  std::uint32_t on_feedback_sent() noexcept;
+  /// When a feedback frame is due: never, or at the latest then.
+  [[nodiscard]] Instant feedback_at() const noexcept { return feedback_at_; }
+  /// Asks for a feedback frame by `at`.
+  void want_feedback(Instant at) noexcept {
+    if (at < feedback_at_) feedback_at_ = at;
+  }
+
+ private:
+  enum class End : std::uint8_t { pending, acknowledged, lost };
+  struct Entry {
+    SentFrame frame;
+    Instant at{};
+    End end = End::acknowledged;
+  };
+
+  explicit Link(std::vector<Entry>&& log) noexcept : log_(std::move(log)) {}
+  [[nodiscard]] Entry& entry_of(std::uint64_t sequence) noexcept { return log_[sequence % log_frames]; }
+  void end(Entry& entry, End how) noexcept;
+  void on_acknowledged(Instant now, std::uint64_t highest, const Acknowledgement& ack, std::uint64_t bytes) noexcept;
+  void take_delay(Instant now, Instant sent, std::uint32_t arrival_us) noexcept;
+  void take_rtt(Instant now, Duration rtt) noexcept;
+  void take_rate(Instant now) noexcept;
+  void drain(double delivered) noexcept;
+  void advance_oldest() noexcept;
+  [[nodiscard]] Duration timeout() const noexcept;
+  [[nodiscard]] std::size_t window_frames() const noexcept;
+
+  /// Declares lost what is older than the newest acknowledged frame by more than reordering explains.
+  template <class Ended>
+  void sweep(Instant now, Ended&& ended) noexcept {
+    advance_oldest();
+    if (highest_acknowledged_ == 0) return;
+    Duration reorder = smoothed_rtt_ / 4;
+    if (reorder < microseconds(500)) reorder = microseconds(500);
+    if (reorder > milliseconds(20)) reorder = milliseconds(20);
+    for (std::uint64_t s = oldest_; s < highest_acknowledged_; ++s) {
+      Entry& entry = entry_of(s);
+      if (entry.end != End::pending) continue;
+      const bool is_late = highest_acknowledged_at_ - entry.at > reorder || highest_acknowledged_ - s > 512 ||
+                           now - entry.at > timeout();
+      if (!is_late) break;
+      end(entry, End::lost);
+      ended(entry.frame, false);
+    }
+    // The last frames sent have no later one to show that they are missing. But whoever answers now, long after they were
+    // due, and does not name them, has not had them.
+    for (std::uint64_t s = std::max(oldest_, highest_acknowledged_ + 1); s < next_sequence_; ++s) {
+      Entry& entry = entry_of(s);
+      if (entry.end != End::pending) continue;
+      if (now - entry.at < timeout()) break;
+      end(entry, End::lost);
+      ended(entry.frame, false);
+    }
+    advance_oldest();
+  }
+
+  std::vector<Entry> log_;
+  // 64 bits wide here; the wire carries the low 32.
+  std::uint64_t next_sequence_ = 1;
+  std::uint64_t oldest_ = 1;  // every sequence before it has ended
+  std::uint64_t highest_acknowledged_ = 0;
+  Instant highest_acknowledged_at_{};  // when that frame was sent
+  std::uint32_t feedback_taken_ = 0;
+  std::size_t inflight_frames_ = 0;
+  std::uint64_t delivered_bytes_ = 0;
+  Instant timer_base_{};
+  std::uint32_t probes_unanswered_ = 0;
+
+  Duration smoothed_rtt_{};
+  std::array<Duration, 2> rtt_min_{};  // of this and the previous five seconds
+  Instant rtt_min_since_{};
+  std::array<std::uint32_t, 2> trip_min_us_{};  // least of arrival clock - sending clock, modulo 2^32
+  Instant trip_min_since_{};
+  bool has_trip_ = false;
+  Duration queue_delay_{};
+  double rate_ = 0;  // bytes per second
+  std::array<double, 3> rate_samples_{};
+  std::size_t rate_sample_ = 0;
+  Instant round_at_{};
+  std::uint64_t round_delivered_ = 0;
+  std::uint32_t flat_rounds_ = 0;
+  bool is_starting_ = true;
+  bool is_app_limited_ = true;
+  Instant pace_at_{};
+
+  std::uint64_t highest_received_ = 0;
+  Instant highest_received_at_{};
+  std::array<std::uint64_t, 16> received_words_{};  // as on the wire
+  std::uint32_t unacknowledged_ = 0;
+  std::uint32_t feedback_number_ = 0;
+  Instant feedback_at_ = never;
+};
+
+}  // namespace corelay::dataplane

@@ -1,0 +1,214 @@
+/// The messages a relay holds, their generations and shards, and what each neighbour has to do with them. All memory is
+/// taken in the constructor; when it is full the oldest complete messages make room, then the stalest incomplete one.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "codec/decoder.h"
+#include "dataplane/command.h"
+#include "dataplane/core/frame.h"
+#include "dataplane/core/header.h"
+#include "dataplane/core/pool.h"
+#include "dataplane/core/tag_map.h"
+#include "dataplane/counters.h"
+#include "dataplane/instant.h"
+#include "dataplane/params.h"
+
+namespace corelay::dataplane {
+
+inline constexpr std::size_t flows_max = 24;  // neighbours that take part in one message
+inline constexpr std::uint8_t flow_none = 0xff;
+
+/// Where a shard lives: up to 128 coefficients right before the payload, so that both are one row, the payload 64-byte
+/// aligned and cells an odd multiple of 64 bytes apart.
+inline constexpr std::size_t cell_coefficient_bytes = k_wire_max;
+inline constexpr std::size_t cell_bytes = cell_coefficient_bytes + shard_wire_bytes_max;
+static_assert(cell_bytes % 64 == 0 && cell_bytes / 64 % 2 == 1);
+
+/// What a neighbour told about its own need for a message.
+enum class PeerState : std::uint8_t { unheard, wanting, full, refused };
+
+/// One neighbour's part in one message.
+struct Flow {
+  PeerIndex peer = peer_none;
+  PeerState state = PeerState::unheard;
+  bool is_next_hop = false;     // we may send to it
+  bool is_provider = false;     // it has some of the message
+  bool needs_announce = false;  // header to be sent
+  bool is_announced = false;    // header was sent at least once
+  bool needs_single = false;    // whole message to be sent
+  bool is_queued = false;       // in its link's bulk queue
+  bool is_urgent_queued = false;  // in its link's urgent queue
+  bool is_status_queued = false;
+  std::uint16_t want = 0;       // coded frames it allows in flight
+  std::uint16_t generation = 0;  // where the next run starts
+  std::uint32_t start_left = 0;  // unsolicited allowance
+  std::uint32_t inflight = 0;    // coded frames
+  std::uint32_t received = 0;    // coded frames from it
+  float innovative = 0;          // recent innovative frames from it, decaying
+  Instant announced_at{};
+  Duration announce_wait{};
+};
+
+/// One neighbour's part in one generation.
+struct GenerationFlow {
+  std::uint8_t deficit = 0;    // k - rank it reported last, k at first
+  std::uint8_t received = 0;   // innovative packets from it
+  std::uint16_t inflight = 0;  // frames sent to it that have not ended
+  std::uint16_t given = 0;     // frames sent to it that were not lost
+};
+
+struct Generation {
+  codec::Decoder decoder;
+  std::array<std::uint8_t*, k_wire_max> rows{};  // payloads: in arrival order, in shard order once decoded
+  std::uint16_t held = 0;
+  std::uint16_t next_systematic = 0;  // publisher: rows before it went out once
+  bool is_decoded = false;
+  bool has_digest = false;
+  Digest digest{};
+  std::array<GenerationFlow, flows_max> flows{};
+};
+
+/// For messages of several generations: their numbers, and their row lists for MessageView.
+struct GenerationMap {
+  std::array<std::uint32_t, generations_wire_max> index{};
+  std::array<const std::uint8_t* const*, generations_wire_max> rows{};
+};
+
+enum class MessageState : std::uint8_t {
+  loading,    // local publish, shards being copied in
+  receiving,  // rank below k somewhere
+  checking,   // all generations decoded, hashes being computed
+  complete,   // verified
+};
+
+struct Message {
+  bool is_live = false;
+  MessageState state = MessageState::receiving;
+  bool is_single = false;
+  bool is_own = false;           // published here
+  bool is_signature_ok = false;
+  bool is_held_by_control = false;
+  bool is_delivery_pending = false;
+  bool is_unsettled = false;     // in the unsettled list
+  bool is_hash_queued = false;
+  std::uint8_t flow_count = 0;
+  PeerIndex opened_by = peer_none;
+  PeerIndex completed_by = peer_none;
+  std::uint32_t epoch = 0;
+  std::uint32_t map = slot_none;            // GenerationMap, when generations > 1
+  std::uint32_t generation = slot_none;     // the generation, when there is one
+  std::uint32_t single_cell = slot_none;
+  std::uint16_t generations_complete = 0;   // full rank
+  std::uint16_t generations_decoded = 0;
+  std::uint16_t generations_hashed = 0;
+  std::uint32_t rows_loaded = 0;
+  std::uint32_t cells_reserved = 0;         // set aside and not taken yet
+  std::uint32_t deficit = 0;                // sum of k - rank
+  const PreparedMessage* prepared = nullptr;  // until Published or PublishFailed
+  MessageTag tag{};
+  TopicHash topic = 0;
+  MessageHeader header;
+  std::uint16_t header_bytes = 0;
+  std::array<std::uint8_t, header_bytes_max> encoded_header{};
+  Instant first_seen{};
+  Instant progress_at{};
+  Instant completed_at{};
+  Instant status_at = never;                // stall timer
+  Duration status_wait{};
+  std::array<Flow, flows_max> flows{};
+  const std::uint8_t* single_row = nullptr;
+  const std::uint8_t* const* single_rows = nullptr;
+  std::uint32_t older = slot_none;          // list of live messages by age
+  std::uint32_t newer = slot_none;
+
+  [[nodiscard]] std::size_t shards() const noexcept {
+    return static_cast<std::size_t>(header.k) * header.generations;
+  }
+};
+
+class MessageTable {
+ public:
+  MessageTable(const RelayParams& params, std::uint64_t seed, Counters& counters);
+
+  [[nodiscard]] std::uint32_t find(const MessageTag& tag) const noexcept { return map_.find(tag); }
+  [[nodiscard]] Message& operator[](std::uint32_t slot) noexcept { return messages_[slot]; }
+  [[nodiscard]] bool is_current(std::uint32_t slot, std::uint32_t epoch) const noexcept {
+    return slot < messages_.size() && messages_[slot].is_live && messages_[slot].epoch == epoch;
+  }
+
+  /// Opens a message with `header`'s geometry, making room by eviction where it must. slot_none when it cannot.
+  [[nodiscard]] std::uint32_t open(Instant now, const MessageTag& tag, const MessageHeader& header, bool is_single) noexcept;
+
+  /// Frees a message and everything it holds.
+  void close(std::uint32_t slot) noexcept;
+
+  [[nodiscard]] std::uint32_t generation_index(const Message& message, std::size_t g) const noexcept {
+    return message.map == slot_none ? message.generation : maps_[message.map].index[g];
+  }
+  [[nodiscard]] Generation& generation(const Message& message, std::size_t g) noexcept {
+    return generations_[generation_index(message, g)];
+  }
+
+  /// A cell for one more shard of `message`; open() has set aside as many as the message has shards.
+  [[nodiscard]] std::uint8_t* take_cell(Message& message) noexcept;
+  /// Makes `cell` the payload of a message that travels whole.
+  void hold_single(Message& message, std::uint8_t* cell) noexcept;
+  /// The payload of a cell, and the cell of a payload.
+  [[nodiscard]] static std::uint8_t* payload_of(std::uint8_t* cell) noexcept { return cell + cell_coefficient_bytes; }
+  [[nodiscard]] static std::uint8_t* cell_of(std::uint8_t* payload) noexcept { return payload - cell_coefficient_bytes; }
+
+  /// Empties a generation whose bytes turned out wrong: rank 0, no shards.
+  void restart_generation(Message& message, std::size_t g) noexcept;
+
+  /// The list of shard lists for MessageView::rows.
+  [[nodiscard]] const std::uint8_t* const* const* rows_of(Message& message) noexcept;
+  [[nodiscard]] Sha256& hasher(std::uint32_t slot) noexcept { return hashers_[slot]; }
+
+  /// The flow of `peer`, or flow_none; and the same, made when there is room.
+  [[nodiscard]] static std::uint8_t find_flow(const Message& message, PeerIndex peer) noexcept;
+  [[nodiscard]] std::uint8_t make_flow(Message& message, PeerIndex peer) noexcept;
+  void clear_flow(Message& message, std::uint8_t flow) noexcept;
+
+  [[nodiscard]] std::uint32_t oldest() const noexcept { return oldest_; }
+  [[nodiscard]] std::size_t live() const noexcept { return messages_.size() - slots_.left(); }
+  void update_gauges() noexcept;
+
+  /// Called before a message is evicted, so that the relay can settle what hangs on it.
+  void on_evict(void (*call)(void*, std::uint32_t), void* context) noexcept {
+    evict_call_ = call;
+    evict_context_ = context;
+  }
+
+ private:
+  bool evict_one(Instant now) noexcept;
+  void evict(std::uint32_t slot) noexcept;
+  [[nodiscard]] bool reserve(Instant now, const MessageHeader& header, bool is_single) noexcept;
+  /// Gives back the cells of a generation; returns how many.
+  std::size_t release_generation(std::uint32_t index) noexcept;
+  void give_cell(const std::uint8_t* cell) noexcept;
+
+  Counters& counters_;
+  TagMap map_;
+  std::vector<Message> messages_;
+  SlotList slots_;
+  std::vector<Generation> generations_;
+  SlotList generation_slots_;
+  std::size_t tracker_bytes_;
+  AlignedMemory trackers_;
+  std::vector<GenerationMap> maps_;
+  SlotList map_slots_;
+  AlignedMemory cells_;
+  SlotList cell_slots_;
+  std::size_t cells_reserved_ = 0;  // set aside for open messages, not taken yet
+  std::vector<Sha256> hashers_;
+  std::uint32_t oldest_ = slot_none;
+  std::uint32_t newest_ = slot_none;
+  void (*evict_call_)(void*, std::uint32_t) = nullptr;
+  void* evict_context_ = nullptr;
+};
+
+}  // namespace corelay::dataplane

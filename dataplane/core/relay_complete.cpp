@@ -1,0 +1,203 @@
+// From full rank to a delivered message: decoding, hashing and checking, in bounded shares so that forwarding never waits
+// for a large message; and copying a local publish in, the same way.
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/core/relay_state.h"
+
+namespace corelay::dataplane {
+namespace {
+
+constexpr std::size_t rows_loaded_each_tick = 256;
+
+}  // namespace
+
+bool Relay::State::load_some(Instant now) noexcept {
+  if (loads.is_empty()) return false;
+  const std::uint32_t slot = loads.front();
+  Message& message = messages[slot];
+  const PreparedMessage& prepared = *message.prepared;
+  const std::size_t shard = message.header.shard_bytes;
+  const std::size_t k = message.header.k;
+  const std::size_t shards = message.shards();
+  for (std::size_t n = 0; n < rows_loaded_each_tick && message.rows_loaded < shards; ++n, ++message.rows_loaded) {
+    const std::size_t offset = message.rows_loaded * shard;
+    const std::size_t left = prepared.payload.size() > offset ? prepared.payload.size() - offset : 0;
+    std::uint8_t* row = MessageTable::payload_of(messages.take_cell(message));
+    const std::size_t take = std::min(left, shard);
+    if (take != 0) std::memcpy(row, prepared.payload.data() + offset, take);
+    std::memset(row + take, 0, shard - take);
+    Generation& generation = messages.generation(message, message.rows_loaded / k);
+    generation.rows[generation.held++] = row;
+    if (generation.held == k) {
+      generation.is_decoded = true;
+      ++message.generations_complete;
+      ++message.generations_decoded;
+    }
+  }
+  if (message.rows_loaded == shards) {
+    loads.pop();
+    message.state = MessageState::complete;
+    message.completed_at = now;
+    message.deficit = 0;
+  }
+  queue_all(slot);
+  return true;
+}
+
+bool Relay::State::decode_one(Instant now) noexcept {
+  if (decodes.is_empty()) return false;
+  const GenerationRef ref = decodes.front();
+  decodes.pop();
+  if (!messages.is_current(ref.message, ref.epoch)) return true;
+  Message& message = messages[ref.message];
+  Generation& generation = messages.generation(message, ref.generation);
+  if (generation.is_decoded || !generation.decoder.is_complete()) return true;
+  generation.decoder.decode({generation.rows.data(), message.header.k}, message.header.shard_bytes);
+  generation.is_decoded = true;
+  ++message.generations_decoded;
+  counters.add(Counter::generations_decoded_total);
+  // Hashing goes in order: this may be the generation it waited for, or any after a restart.
+  if (messages.generation(message, message.generations_hashed).is_decoded) queue_hash(ref.message);
+  static_cast<void>(now);
+  return true;
+}
+
+void Relay::State::queue_hash(std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  if (message.is_hash_queued) return;
+  message.is_hash_queued = true;
+  CHECK(hashes.push({slot, message.epoch, 0}));
+}
+
+bool Relay::State::hash_one(Instant now) noexcept {
+  if (hashes.is_empty()) return false;
+  const std::uint32_t slot = hashes.front().message;
+  const bool is_current = messages.is_current(slot, hashes.front().epoch);
+  if (!is_current) {
+    hashes.pop();
+    return true;
+  }
+  Message& message = messages[slot];
+  if (!message.is_single && message.generations_hashed < message.header.generations) {
+    const std::size_t g = message.generations_hashed;
+    const Generation& generation = messages.generation(message, g);
+    if (generation.is_decoded) {
+      const std::size_t shard = message.header.shard_bytes;
+      const std::size_t start = g * message.header.k * shard;
+      std::size_t left = message.header.size_bytes > start ? message.header.size_bytes - start : 0;
+      for (std::size_t i = 0; i < message.header.k && left != 0; ++i) {
+        const std::size_t take = std::min(left, shard);
+        messages.hasher(slot).update({generation.rows[i], take});
+        left -= take;
+      }
+      ++message.generations_hashed;
+    }
+    const bool is_more = message.generations_hashed < message.header.generations &&
+                         messages.generation(message, message.generations_hashed).is_decoded;
+    if (is_more) return true;
+  }
+  hashes.pop();
+  message.is_hash_queued = false;
+  if (message.state != MessageState::complete &&
+      (message.is_single || message.generations_hashed == message.header.generations)) {
+    finish_check(now, slot);
+  }
+  return true;
+}
+
+void Relay::State::finish_check(Instant now, std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  if (!message.is_signature_ok) {
+    if (!verify_header({message.encoded_header.data(), message.header_bytes})) {
+      counters.add(Counter::drop_header_signature_total);
+      fault(message.opened_by, PeerFault::bad_signature);
+      return close_message(slot);
+    }
+    message.is_signature_ok = true;
+  }
+  if (!message.is_single && messages.hasher(slot).finish() != message.header.id) return mend_wrong_bytes(now, slot);
+  complete(now, slot);
+}
+
+void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  counters.add(Counter::drop_digest_total);
+  const std::size_t generations = message.header.generations;
+  const std::size_t k = message.header.k;
+  // The digests themselves came from neighbours: they count only when they hash to the signed root.
+  bool is_list_whole = true;
+  single_hasher.reset();
+  for (std::size_t g = 0; g < generations; ++g) {
+    Generation& generation = messages.generation(message, g);
+    is_list_whole = is_list_whole && generation.has_digest;
+    single_hasher.update(generation.digest);
+  }
+  const bool is_list_right = single_hasher.finish() == message.header.digest_root && is_list_whole;
+  std::size_t wrong = 0;
+  for (std::size_t g = 0; g < generations; ++g) {
+    Generation& generation = messages.generation(message, g);
+    if (is_list_right) {
+      single_hasher.reset();
+      for (std::size_t i = 0; i < k; ++i) single_hasher.update({generation.rows[i], message.header.shard_bytes});
+      const auto digest = single_hasher.finish();
+      if (std::equal(generation.digest.begin(), generation.digest.end(), digest.begin())) continue;
+      blame(generation, message);
+    } else {
+      generation.has_digest = false;
+    }
+    ++wrong;
+    messages.restart_generation(message, g);
+  }
+  if (wrong == 0) {
+    // Every generation is what was signed and yet the id is not the payload's: the publisher lied.
+    fault(message.opened_by, PeerFault::bad_digest);
+    seen.insert(now, message.tag);
+    return close_message(slot);
+  }
+  message.state = MessageState::receiving;
+  message.generations_hashed = 0;
+  messages.hasher(slot).reset();
+  message.progress_at = now;
+  message.status_wait = milliseconds(20);
+  message.status_at = now;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    // Without the right digests nothing can be told apart next time either: ask for the announce too.
+    if (!is_list_right && message.flows[f].is_provider) {
+      queue_loose(now, message.flows[f].peer, message.tag, StatusState::unknown);
+    }
+    queue_status(now, slot, f, microseconds(0));
+  }
+}
+
+void Relay::State::blame(const Generation& generation, const Message& message) noexcept {
+  PeerIndex only = peer_none;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    if (generation.flows[f].received == 0) continue;
+    if (only != peer_none) return;  // several gave packets: which one lied cannot be told
+    only = message.flows[f].peer;
+  }
+  fault(only, PeerFault::bad_digest);
+}
+
+void Relay::State::complete(Instant now, std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  message.state = MessageState::complete;
+  message.completed_at = now;
+  if (message.opened_by != peer_none && peers[message.opened_by].open_messages != 0) {
+    --peers[message.opened_by].open_messages;
+    message.opened_by = peer_none;
+  }
+  seen.insert(now, message.tag);
+  counters.add(Counter::messages_completed_total);
+  const Route* route = find_route(message.topic);
+  if (route != nullptr && route->deliver) {
+    message.is_delivery_pending = true;
+    CHECK(deliveries.push(slot));
+  }
+  if (message.is_single) return;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) queue_status(now, slot, f, microseconds(0));
+  queue_all(slot);
+}
+
+}  // namespace corelay::dataplane

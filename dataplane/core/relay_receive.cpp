@@ -1,0 +1,372 @@
+// Frames in: what each kind of frame changes. Only authenticated frames come here, but their sender may lie.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "codec/encoder.h"
+#include "dataplane/core/relay_state.h"
+
+namespace corelay::dataplane {
+
+void Relay::State::malformed(PeerIndex from) noexcept {
+  counters.add(Counter::drop_malformed_frame_total);
+  fault(from, PeerFault::malformed_frame);
+}
+
+void Relay::State::on_frame(Instant now, const RxFrame& frame) noexcept {
+  if (frame.peer >= peers.size() || !peers[frame.peer].is_up) {
+    counters.add(Counter::drop_unknown_peer_total);
+    return;
+  }
+  counters.add(Counter::rx_frames_total);
+  const auto kind = frame_kind(frame.bytes);
+  if (!kind) return malformed(frame.peer);
+  switch (*kind) {
+    case FrameKind::announce: return on_announce(now, frame.peer, frame.bytes);
+    case FrameKind::coded: return on_coded(now, frame.peer, frame.bytes);
+    case FrameKind::feedback: return on_feedback(now, frame.peer, frame.bytes);
+    case FrameKind::single: return on_single(now, frame.peer, frame.bytes);
+    case FrameKind::probe: return on_probe(now, frame.peer, frame.bytes);
+  }
+}
+
+std::uint32_t Relay::State::open_received(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
+                                          const MessageHeader& header, bool is_single) noexcept {
+  const TopicHash topic = topic_hash(header.topic());
+  Route* route = find_route(topic);
+  Counter reason{};
+  if (route == nullptr) {
+    reason = Counter::drop_unknown_topic_total;
+  } else if (header.size_bytes > params.wire.message_bytes_max) {
+    reason = Counter::drop_header_invalid_total;
+  } else if (peers[from].open_messages >= params.messages_per_peer_max) {
+    reason = Counter::drop_peer_limit_total;
+  } else if (params.verify_before_forward && !verify_header(encoded)) {
+    counters.add(Counter::drop_header_signature_total);
+    fault(from, PeerFault::bad_signature);
+    return slot_none;
+  } else {
+    const std::uint32_t slot = messages.open(now, tag, header, is_single);
+    if (slot != slot_none) {
+      Message& message = messages[slot];
+      message.topic = topic;
+      message.opened_by = from;
+      message.is_signature_ok = params.verify_before_forward;
+      message.header_bytes = static_cast<std::uint16_t>(encoded.size());
+      std::memcpy(message.encoded_header.data(), encoded.data(), encoded.size());
+      ++peers[from].open_messages;
+      join_flows(slot, *route, from);
+      note_unsettled(slot);
+      return slot;
+    }
+    reason = Counter::drop_memory_full_total;
+  }
+  counters.add(reason);
+  queue_loose(now, from, tag, StatusState::refused);
+  return slot_none;
+}
+
+void Relay::State::on_announce(Instant now, PeerIndex from, Bytes bytes) noexcept {
+  const auto announce = parse_announce(bytes);
+  if (!announce) return malformed(from);
+  if (!peers[from].link.on_received(now, announce->sequence)) {
+    return counters.add(Counter::drop_duplicate_frame_total);
+  }
+  counters.add(Counter::rx_announce_total);
+  const auto header = parse_header(announce->header);
+  if (!header) {
+    counters.add(Counter::drop_header_invalid_total);
+    return fault(from, PeerFault::malformed_frame);
+  }
+  const MessageTag tag = tag_of(header->id, header->topic());
+  if (tag[0] % params.wire.lanes != params.lane) return malformed(from);
+  std::uint32_t slot = messages.find(tag);
+  const bool is_known = slot != slot_none;
+  if (!is_known) {
+    if (seen.contains(now, tag)) return queue_loose(now, from, tag, StatusState::full);
+    slot = open_received(now, from, announce->header, tag, *header, false);
+    if (slot == slot_none) return;
+    messages.hasher(slot).reset();
+    Message& message = messages[slot];
+    message.status_wait = milliseconds(20);
+    message.status_at = now + message.status_wait;
+  }
+  Message& message = messages[slot];
+  if (!message.is_single) take_digests(message, *header, *announce);
+  const std::uint8_t f = messages.make_flow(message, from);
+  if (f == flow_none) return;
+  message.flows[f].is_provider = true;
+  // A repeated announce means the sender does not know how we stand.
+  if (is_known) queue_status(now, slot, f, microseconds(200));
+}
+
+void Relay::State::take_digests(Message& message, const MessageHeader& header, const AnnounceFrame& announce) noexcept {
+  if (header.digest_root != message.header.digest_root) return;
+  for (std::size_t i = 0; i < announce.digest_count; ++i) {
+    const std::size_t g = announce.first_digest + i;
+    if (g >= message.header.generations) return;
+    Generation& generation = messages.generation(message, g);
+    if (generation.has_digest) continue;
+    std::memcpy(generation.digest.data(), announce.digests.data() + i * sizeof(Digest), sizeof(Digest));
+    generation.has_digest = true;
+  }
+}
+
+void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
+  const auto coded = parse_coded(bytes);
+  if (!coded) return malformed(from);
+  if (!peers[from].link.on_received(now, coded->sequence)) {
+    return counters.add(Counter::drop_duplicate_frame_total);
+  }
+  counters.add(Counter::rx_coded_total);
+  const std::uint32_t slot = messages.find(coded->tag);
+  if (slot == slot_none) {
+    if (seen.contains(now, coded->tag)) {
+      counters.add(Counter::rx_coded_after_complete_total);
+      return queue_loose(now, from, coded->tag, StatusState::full);
+    }
+    counters.add(Counter::drop_unknown_message_total);
+    return queue_loose(now, from, coded->tag, StatusState::unknown);
+  }
+  Message& message = messages[slot];
+  const std::size_t vector_bytes = coded->form == CodedForm::vector ? message.header.k : 8;
+  const bool fits = !message.is_single && coded->generation < message.header.generations &&
+                    coded->row.size() == vector_bytes + message.header.shard_bytes &&
+                    (coded->form != CodedForm::systematic || coded->seed < message.header.k);
+  if (!fits) return counters.add(Counter::drop_geometry_total);
+  const std::uint8_t f = messages.make_flow(message, from);
+  if (f == flow_none) return counters.add(Counter::drop_peer_limit_total);
+  Flow& flow = message.flows[f];
+  flow.is_provider = true;
+  ++flow.received;
+  if (message.deficit == 0) {
+    counters.add(Counter::rx_coded_after_complete_total);
+    trace(message, from, ShardTrace::after_complete);
+    return queue_status(now, slot, f, microseconds(0));
+  }
+  queue_status(now, slot, f, milliseconds(1));
+  absorb(now, slot, f, *coded);
+}
+
+void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const CodedFrame& coded) noexcept {
+  Message& message = messages[slot];
+  Generation& generation = messages.generation(message, coded.generation);
+  const std::size_t k = message.header.k;
+  std::array<std::uint8_t, k_wire_max> expanded;
+  Bytes vector = coded.row.first(coded.form == CodedForm::vector ? k : 8);
+  const Bytes payload = coded.row.subspan(vector.size());
+  codec::Absorbed verdict{};
+  if (coded.form == CodedForm::systematic) {
+    verdict = generation.decoder.absorb_systematic(coded.seed);
+    expanded.fill(0);
+    expanded[coded.seed] = 1;
+    vector = {expanded.data(), k};
+  } else {
+    if (coded.form == CodedForm::seed) {
+      codec::expand_seed(coded.seed, {expanded.data(), k});
+      vector = {expanded.data(), k};
+    }
+    verdict = generation.decoder.absorb(vector);
+  }
+  if (verdict != codec::Absorbed::innovative) {
+    const bool is_late = verdict == codec::Absorbed::complete;
+    counters.add(is_late ? Counter::rx_coded_after_complete_total : Counter::rx_coded_redundant_total);
+    return trace(message, message.flows[f].peer, is_late ? ShardTrace::after_complete : ShardTrace::redundant);
+  }
+  std::uint8_t* cell = messages.take_cell(message);
+  std::uint8_t* row = MessageTable::payload_of(cell);
+  std::memcpy(row - k, vector.data(), k);
+  std::memcpy(row, payload.data(), payload.size());
+  generation.rows[generation.held++] = row;
+  ++generation.flows[f].received;
+  message.flows[f].innovative += 1;
+  --message.deficit;
+  message.progress_at = now;
+  message.status_wait = milliseconds(20);
+  message.status_at = now + message.status_wait;
+  message.completed_by = message.flows[f].peer;
+  counters.add(Counter::rx_coded_innovative_total);
+  trace(message, message.flows[f].peer, ShardTrace::fresh);
+  if (generation.decoder.is_complete()) {
+    ++message.generations_complete;
+    CHECK(decodes.push({slot, message.epoch, coded.generation}));
+  }
+  if (message.deficit == 0) {
+    for (std::uint8_t other = 0; other < message.flow_count; ++other) queue_status(now, slot, other, microseconds(0));
+  }
+  queue_all(slot);
+}
+
+void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept {
+  const auto single = parse_single(bytes);
+  if (!single) return malformed(from);
+  if (!peers[from].link.on_received(now, single->sequence)) {
+    return counters.add(Counter::drop_duplicate_frame_total);
+  }
+  counters.add(Counter::rx_single_total);
+  const std::uint32_t known = messages.find(single->tag);
+  if (known != slot_none) return on_known_single(now, from, known, *single);
+  if (seen.contains(now, single->tag)) return counters.add(Counter::rx_single_duplicate_total);
+  const auto header = parse_header(single->header);
+  const bool is_valid = header && header->k == 1 && header->generations == 1 &&
+                        single->payload.size() == header->size_bytes && header->size_bytes == header->shard_bytes &&
+                        tag_of(header->id, header->topic()) == single->tag &&
+                        single->tag[0] % params.wire.lanes == params.lane;
+  if (!is_valid) {
+    counters.add(Counter::drop_header_invalid_total);
+    return fault(from, PeerFault::malformed_frame);
+  }
+  single_hasher.reset();
+  single_hasher.update(single->payload);
+  if (single_hasher.finish() != header->id) {
+    counters.add(Counter::drop_digest_total);
+    return fault(from, PeerFault::bad_digest);
+  }
+  const std::uint32_t slot = open_received(now, from, single->header, single->tag, *header, true);
+  if (slot == slot_none) return;
+  Message& message = messages[slot];
+  std::uint8_t* cell = messages.take_cell(message);
+  std::memcpy(MessageTable::payload_of(cell), single->payload.data(), single->payload.size());
+  messages.hold_single(message, cell);
+  message.completed_by = from;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    Flow& flow = message.flows[f];
+    if (flow.peer == from) {
+      flow.state = PeerState::full;
+    } else if (flow.is_next_hop) {
+      flow.needs_single = true;
+      queue_urgent(slot, f);
+    }
+  }
+  if (message.is_signature_ok) return complete(now, slot);
+  message.state = MessageState::checking;
+  queue_hash(slot);
+}
+
+void Relay::State::on_known_single(Instant now, PeerIndex from, std::uint32_t slot, const SingleFrame& single) noexcept {
+  Message& message = messages[slot];
+  const std::uint8_t f = messages.make_flow(message, from);
+  if (f == flow_none) return counters.add(Counter::drop_peer_limit_total);
+  message.flows[f].state = PeerState::full;
+  message.flows[f].is_provider = true;
+  if (message.is_single || message.deficit == 0 || message.header.k != 1 || message.header.generations != 1 ||
+      single.payload.size() != message.header.shard_bytes) {
+    counters.add(Counter::rx_single_duplicate_total);
+    return trace(message, from, ShardTrace::duplicate_message);
+  }
+  // Announced first, and now here whole: the one shard of the one generation.
+  CodedFrame coded;
+  coded.form = CodedForm::systematic;
+  coded.row = {single.payload.data() - 8, single.payload.size() + 8};
+  absorb(now, slot, f, coded);
+}
+
+void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept {
+  const auto feedback = parse_feedback(bytes);
+  if (!feedback) return malformed(from);
+  counters.add(Counter::rx_feedback_total);
+  const bool is_new = peers[from].link.on_feedback(
+      now,
+      {feedback->highest_sequence, microseconds(feedback->delay_us), feedback->number, feedback->arrival_us,
+       feedback->words},
+      [&](const SentFrame& frame, bool is_acknowledged) {
+        float& loss = peers[from].loss;
+        loss += ((is_acknowledged ? 0.0f : 1.0f) - loss) / 64;
+        on_frame_ended(now, from, frame, is_acknowledged);
+      });
+  if (!is_new) return;
+  Bytes statuses = feedback->statuses;
+  while (const auto status = next_status(statuses)) on_status(now, from, *status);
+}
+
+void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& frame, bool is_acknowledged) noexcept {
+  if (!is_acknowledged) counters.add(Counter::tx_lost_total);
+  if (!messages.is_current(frame.message, frame.epoch)) return;
+  Message& message = messages[frame.message];
+  Flow& flow = message.flows[frame.flow];
+  if (flow.peer != peer) return;
+  switch (static_cast<FrameKind>(frame.kind)) {
+    case FrameKind::coded: {
+      GenerationFlow& part = messages.generation(message, frame.generation).flows[frame.flow];
+      if (part.inflight != 0) --part.inflight;
+      if (flow.inflight != 0) --flow.inflight;
+      if (is_acknowledged) break;
+      if (part.given != 0) --part.given;
+      if (flow.state == PeerState::unheard) ++flow.start_left;
+      queue_bulk(frame.message, frame.flow);
+      break;
+    }
+    case FrameKind::announce:
+      if (is_acknowledged || flow.state != PeerState::unheard) break;
+      flow.needs_announce = true;
+      queue_urgent(frame.message, frame.flow);
+      break;
+    case FrameKind::single:
+      if (is_acknowledged) {
+        flow.state = PeerState::full;
+        outcome(message, true, {});
+      } else if (flow.state != PeerState::full) {
+        flow.needs_single = true;
+        queue_urgent(frame.message, frame.flow);
+      }
+      break;
+    default: break;
+  }
+  static_cast<void>(now);
+}
+
+void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept {
+  const std::uint32_t slot = messages.find(status.tag);
+  if (slot == slot_none) return;
+  Message& message = messages[slot];
+  const std::uint8_t f = messages.make_flow(message, from);
+  if (f == flow_none) return;
+  Flow& flow = message.flows[f];
+  switch (status.state) {
+    case StatusState::wanting: {
+      if (message.is_single) {
+        // It heard an announce of a message that travels whole.
+        flow.needs_single = true;
+        return queue_urgent(slot, f);
+      }
+      if (status.first_generation + status.deficits.size() > message.header.generations) return;
+      flow.state = PeerState::wanting;
+      flow.is_next_hop = true;
+      flow.want = status.want;
+      for (std::size_t i = 0; i < status.deficits.size(); ++i) {
+        GenerationFlow& part = messages.generation(message, status.first_generation + i).flows[f];
+        part.deficit = static_cast<std::uint8_t>(std::min<std::size_t>(status.deficits[i], message.header.k));
+      }
+      note_unsettled(slot);
+      return queue_bulk(slot, f);
+    }
+    case StatusState::full:
+      flow.state = PeerState::full;
+      flow.is_provider = true;
+      flow.want = 0;
+      if (message.state == MessageState::complete) outcome(message, true, {});
+      return;
+    case StatusState::unknown:
+      if (now - flow.announced_at < std::max(peers[from].link.rtt() / 2, milliseconds(1))) return;
+      flow.state = PeerState::unheard;
+      if (message.is_single) {
+        flow.needs_single = true;
+      } else {
+        flow.needs_announce = true;
+      }
+      return queue_urgent(slot, f);
+    case StatusState::refused:
+      flow.state = PeerState::refused;
+      flow.want = 0;
+      flow.announce_wait = seconds(1);
+      return;
+  }
+}
+
+void Relay::State::on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept {
+  const auto probe = parse_probe(bytes);
+  if (!probe) return malformed(from);
+  if (probe->ask) peers[from].link.want_feedback(now);
+}
+
+}  // namespace corelay::dataplane

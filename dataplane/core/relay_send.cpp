@@ -1,0 +1,442 @@
+// Frames out. Nothing is queued but the names of flows: what a coded frame carries is decided when the link lets it go,
+// so it is made from the newest rank and the newest report, and nothing stale is ever sent.
+//
+// Order on each link: feedback, probes, announces and singles, then coded frames, one message's run after another's.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "codec/encoder.h"
+#include "dataplane/core/relay_state.h"
+
+namespace corelay::dataplane {
+namespace {
+
+constexpr std::size_t run_frames = 48;
+constexpr std::size_t outputs_each_product = 4;  // coded frames made in one pass over a generation
+constexpr std::size_t recode_rows_max = 16;      // packets combined while a neighbour is far from full rank
+constexpr std::size_t seed_bytes = 8;
+
+/// How many frames must leave so that one arrives.
+double repair_factor(float loss) noexcept { return 1.0 / (1.0 - std::min(0.5, static_cast<double>(loss))); }
+
+}  // namespace
+
+void Relay::State::pump(Instant now, Outbox& out) noexcept {
+  is_outbox_short = false;
+  if (up_peers.empty()) return;
+  first_peer = (first_peer + 1) % up_peers.size();
+  for (std::size_t i = 0; i < up_peers.size(); ++i) {
+    const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
+    Peer& peer = peers[p];
+    if (peer.link.feedback_at() <= now) send_feedback(now, p, out);
+    if (peer.link.timer_at() <= now) send_probe(now, p, out);
+    if (!peer.urgent.is_empty()) send_urgent(now, p, out);
+  }
+  for (std::size_t i = 0; i < up_peers.size(); ++i) {
+    const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
+    if (peers[p].bulk.is_empty()) {
+      peers[p].link.on_idle();
+    } else {
+      send_bulk(now, p, out);
+    }
+  }
+}
+
+void Relay::State::send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept {
+  Peer& peer = peers[to];
+  if (out.items_left() == 0 || out.frames_left() == 0) {
+    is_outbox_short = true;
+    return;
+  }
+  std::uint8_t* frame = out.take_frame();
+  FeedbackWriter writer(frame, peer.frame_bytes_max);
+  const std::uint32_t highest = peer.link.highest_received();
+  const std::int64_t delay_us = (now - peer.link.highest_received_at()).ns / 1000;
+  const auto words = peer.link.ack_words();
+  const auto arrival_us = static_cast<std::uint32_t>(peer.link.highest_received_at().ns / 1000);
+  const std::uint32_t number = peer.link.on_feedback_sent();
+  writer.begin(highest, static_cast<std::uint32_t>(std::min<std::int64_t>(delay_us, 0xffffffff)), number,
+               arrival_us, words);
+  if (!write_statuses(to, writer)) peer.link.want_feedback(now);
+  out.send(to, frame, writer.size());
+  counters.add(Counter::tx_feedback_total);
+}
+
+/// False when some did not fit.
+bool Relay::State::write_statuses(PeerIndex to, FeedbackWriter& writer) noexcept {
+  Peer& peer = peers[to];
+  while (!peer.loose.is_empty()) {
+    StatusFrame status;
+    status.tag = peer.loose.front().tag;
+    status.state = peer.loose.front().state;
+    if (!writer.add(status)) return false;
+    peer.loose.pop();
+  }
+  while (!peer.statuses.is_empty()) {
+    const FlowRef ref = peer.statuses.front();
+    const bool is_current =
+        messages.is_current(ref.message, ref.epoch) && messages[ref.message].flows[ref.flow].peer == to;
+    if (is_current) {
+      Message& message = messages[ref.message];
+      const std::size_t room = peer.frame_bytes_max - writer.size();
+      if (!write_status(message, ref.flow, writer, room)) return false;
+      message.flows[ref.flow].is_status_queued = false;
+    }
+    peer.statuses.pop();
+  }
+  return true;
+}
+
+bool Relay::State::write_status(Message& message, std::uint8_t f, FeedbackWriter& writer, std::size_t room) noexcept {
+  StatusFrame status;
+  status.tag = message.tag;
+  if (message.deficit == 0 || message.state == MessageState::complete || message.is_own) {
+    status.state = StatusState::full;
+    return writer.add(status);
+  }
+  std::array<std::uint8_t, generations_wire_max> deficits;
+  const std::size_t generations = message.header.generations;
+  if (room < status_bytes + std::min<std::size_t>(generations, 64)) return false;
+  const std::size_t count = std::min(generations, room - status_bytes);
+  // A list that does not fit one frame is told window by window, each time from elsewhere.
+  const std::size_t first = count == generations ? 0 : rng.below(generations - count + 1);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Generation& generation = messages.generation(message, first + i);
+    deficits[i] = static_cast<std::uint8_t>(message.header.k - generation.decoder.rank());
+  }
+  status.first_generation = static_cast<std::uint16_t>(first);
+  status.deficits = {deficits.data(), count};
+  status.want = want_from(message, f);
+  return writer.add(status);
+}
+
+/// This neighbour's part of what is missing: by how much it brought lately that was new.
+std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept {
+  double weights = 0;
+  for (std::uint8_t other = 0; other < message.flow_count; ++other) {
+    Flow& flow = message.flows[other];
+    if (flow.peer == peer_none || (!flow.is_provider && other != f)) continue;
+    if (peers[flow.peer].link.is_silent()) continue;
+    weights += 1.0 + static_cast<double>(flow.innovative);
+  }
+  Flow& flow = message.flows[f];
+  const double own = 1.0 + static_cast<double>(flow.innovative);
+  flow.innovative *= 0.8f;
+  const double budget = static_cast<double>(message.deficit) * (1.0 + params.redundancy) + 1.0;
+  const double want = std::ceil(budget * own / std::max(weights, own));
+  return static_cast<std::uint16_t>(std::min(want, 65535.0));
+}
+
+void Relay::State::send_probe(Instant now, PeerIndex to, Outbox& out) noexcept {
+  Peer& peer = peers[to];
+  if (out.items_left() == 0 || out.frames_left() == 0) {
+    is_outbox_short = true;
+    return;
+  }
+  const bool is_due = peer.link.on_timer(
+      now, [&](const SentFrame& frame, bool is_acknowledged) { on_frame_ended(now, to, frame, is_acknowledged); });
+  if (!is_due) return;
+  std::uint8_t* frame = out.take_frame();
+  write_probe({true, peer.link.highest_sent()}, 8, frame);
+  out.send(to, frame, 8);
+  counters.add(Counter::tx_probe_total);
+}
+
+void Relay::State::send_urgent(Instant now, PeerIndex to, Outbox& out) noexcept {
+  Peer& peer = peers[to];
+  while (!peer.urgent.is_empty()) {
+    const FlowRef ref = peer.urgent.front();
+    if (messages.is_current(ref.message, ref.epoch) && messages[ref.message].flows[ref.flow].peer == to) {
+      Flow& flow = messages[ref.message].flows[ref.flow];
+      if (flow.needs_announce && !send_announces(now, ref.message, ref.flow, out)) return;
+      if (flow.needs_single && !send_single(now, ref.message, ref.flow, out)) return;
+      flow.is_urgent_queued = false;
+    }
+    peer.urgent.pop();
+  }
+}
+
+/// False, with the outbox or the log full, when it must be tried again.
+bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t f, Outbox& out) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  Peer& peer = peers[flow.peer];
+  const std::size_t room = peer.frame_bytes_max - frame_prefix_bytes - message.header_bytes;
+  const std::size_t digests_each = room / sizeof(Digest);
+  const std::size_t frames = (message.header.generations + digests_each - 1) / digests_each;
+  // The header opens the message: on a lossy link its first frame goes out twice.
+  const std::size_t copies = frames + (peer.loss > 0.02f ? 1 : 0);
+  if (out.frames_left() < copies || out.items_left() < copies) {
+    is_outbox_short = true;
+    return false;
+  }
+  for (std::size_t i = 0; i < copies; ++i) {
+    if (!peer.link.has_log_room()) return false;
+    std::array<std::uint8_t, frame_bytes_max> digests;
+    AnnounceFrame announce;
+    const std::size_t first = (i % frames) * digests_each;
+    std::size_t count = 0;
+    while (count < digests_each && first + count < message.header.generations) {
+      const Generation& generation = messages.generation(message, first + count);
+      if (!generation.has_digest) break;
+      std::memcpy(digests.data() + count * sizeof(Digest), generation.digest.data(), sizeof(Digest));
+      ++count;
+    }
+    announce.first_digest = static_cast<std::uint16_t>(first);
+    announce.digest_count = static_cast<std::uint16_t>(count);
+    announce.header = {message.encoded_header.data(), message.header_bytes};
+    announce.digests = {digests.data(), count * sizeof(Digest)};
+    const std::size_t bytes = frame_prefix_bytes + message.header_bytes + announce.digests.size();
+    announce.sequence =
+        peer.link.on_sent(now, {slot, message.epoch, 0, static_cast<std::uint16_t>(bytes), f,
+                                static_cast<std::uint8_t>(FrameKind::announce)});
+    std::uint8_t* frame = out.take_frame();
+    write_announce(announce, frame);
+    out.send(flow.peer, frame, bytes);
+    counters.add(Counter::tx_announce_total);
+  }
+  flow.needs_announce = false;
+  flow.is_announced = true;
+  flow.announced_at = now;
+  queue_bulk(slot, f);
+  return true;
+}
+
+bool Relay::State::send_single(Instant now, std::uint32_t slot, std::uint8_t f, Outbox& out) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  Peer& peer = peers[flow.peer];
+  if (flow.state == PeerState::full) {
+    flow.needs_single = false;
+    return true;
+  }
+  if (!peer.link.has_log_room()) return false;
+  if (out.frames_left() == 0 || out.items_left() == 0) {
+    is_outbox_short = true;
+    return false;
+  }
+  const std::size_t bytes = frame_prefix_bytes + message.header_bytes + message.header.size_bytes;
+  flow.needs_single = false;
+  flow.announced_at = now;
+  if (bytes > peer.frame_bytes_max) {
+    flow.state = PeerState::refused;
+    counters.add(Counter::drop_tx_error_total);
+    return true;
+  }
+  SingleFrame single;
+  single.sequence = peer.link.on_sent(now, {slot, message.epoch, 0, static_cast<std::uint16_t>(bytes), f,
+                                            static_cast<std::uint8_t>(FrameKind::single)});
+  single.tag = message.tag;
+  single.header = {message.encoded_header.data(), message.header_bytes};
+  single.payload = {message.single_row, message.header.size_bytes};
+  std::uint8_t* frame = out.take_frame();
+  write_single(single, frame);
+  out.send(flow.peer, frame, bytes);
+  counters.add(Counter::tx_single_total);
+  return true;
+}
+
+void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
+  Peer& peer = peers[to];
+  while (!peer.bulk.is_empty()) {
+    const std::size_t room = peer.link.room(now, run_frames);
+    if (room == 0) return;
+    const std::size_t budget = std::min({room, out.frames_left(), out.items_left()});
+    if (budget < std::min(room, outputs_each_product)) {
+      is_outbox_short = true;
+      return;
+    }
+    const FlowRef ref = peer.bulk.front();
+    peer.bulk.pop();
+    if (!messages.is_current(ref.message, ref.epoch) || messages[ref.message].flows[ref.flow].peer != to) continue;
+    messages[ref.message].flows[ref.flow].is_queued = false;
+    if (send_coded(now, ref.message, ref.flow, budget, out) != 0) queue_bulk(ref.message, ref.flow);
+  }
+  if (peer.link.room(now, 1) != 0) peer.link.on_idle();
+}
+
+std::size_t Relay::State::allowed(const Message& message, const Flow& flow) const noexcept {
+  if (message.is_single) return 0;
+  switch (flow.state) {
+    case PeerState::wanting: {
+      const double limit = flow.want * repair_factor(peers[flow.peer].loss);
+      const auto frames = static_cast<std::size_t>(limit + 0.5);
+      return frames > flow.inflight ? frames - flow.inflight : 0;
+    }
+    case PeerState::unheard:
+      return flow.is_next_hop && flow.is_announced ? flow.start_left : 0;
+    case PeerState::full:
+    case PeerState::refused: return 0;
+  }
+  return 0;
+}
+
+/// How many more packets of this generation are worth sending to this neighbour.
+std::size_t Relay::State::can_give(const Message& message, const Generation& generation, const Flow& flow,
+                                   const GenerationFlow& part) noexcept {
+  if (part.deficit == 0) return 0;
+  const double target = part.deficit * repair_factor(peers[flow.peer].loss) + rng.unit();
+  const auto wanted = static_cast<std::size_t>(target);
+  if (wanted <= part.inflight) return 0;
+  const std::size_t need = wanted - part.inflight;
+  if (generation.is_decoded) return need;
+  if (message.is_own) return 0;  // still being copied in
+  const std::size_t rank = generation.decoder.rank();
+  if (static_cast<double>(rank) < params.forward_threshold * message.header.k) return 0;
+  // With so many packets exchanged, the neighbour's span holds ours already, as far as we can know.
+  const std::size_t exchanged = static_cast<std::size_t>(part.given) + part.received;
+  if (exchanged >= rank) return 0;
+  const std::size_t its_rank = message.header.k - part.deficit + part.inflight;
+  if (its_rank < rank) return std::min({need, rank - exchanged, rank - its_rank});
+  // It holds as much as we do. One packet at a time may still be new to it, while little went between us.
+  return part.inflight == 0 && exchanged * 2 < rank ? 1 : 0;
+}
+
+std::size_t Relay::State::send_coded(Instant now, std::uint32_t slot, std::uint8_t f, std::size_t budget,
+                                     Outbox& out) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  budget = std::min(budget, allowed(message, flow));
+  const std::size_t generations = message.header.generations;
+  std::size_t sent = 0;
+  for (std::size_t tried = 0; tried < generations && sent < budget; ++tried) {
+    const std::size_t g = flow.generation % generations;
+    flow.generation = static_cast<std::uint16_t>((g + 1) % generations);
+    Generation& generation = messages.generation(message, g);
+    std::size_t count = can_give(message, generation, flow, generation.flows[f]);
+    if (count == 0) continue;
+    count = std::min({count, budget - sent, outputs_each_product});
+    if (!generation.is_decoded) {
+      sent += send_recoded(now, slot, g, f, count, out);
+    } else if (message.is_own && generation.next_systematic < message.header.k) {
+      sent += send_systematic(now, slot, g, f, count, out);
+    } else {
+      sent += send_encoded(now, slot, g, f, count, out);
+    }
+  }
+  return sent;
+}
+
+std::size_t Relay::State::send_systematic(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f,
+                                          std::size_t count, Outbox& out) noexcept {
+  const Message& message = messages[slot];
+  Generation& generation = messages.generation(message, g);
+  count = std::min<std::size_t>(count, message.header.k - generation.next_systematic);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint8_t* frame = out.take_frame();
+    const std::uint16_t row = generation.next_systematic++;
+    std::memcpy(frame + frame_prefix_bytes + seed_bytes, generation.rows[row], message.header.shard_bytes);
+    ship(now, slot, g, f, frame, CodedForm::systematic, row, out);
+  }
+  counters.add(Counter::tx_systematic_total, count);
+  return count;
+}
+
+std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f,
+                                       std::size_t count, Outbox& out) noexcept {
+  const Message& message = messages[slot];
+  const Generation& generation = messages.generation(message, g);
+  std::array<std::uint64_t, outputs_each_product> seeds;
+  std::array<std::uint8_t*, outputs_each_product> frames;
+  std::array<std::uint8_t*, outputs_each_product> payloads;
+  for (std::size_t i = 0; i < count; ++i) {
+    seeds[i] = rng.next();
+    frames[i] = out.take_frame();
+    payloads[i] = frames[i] + frame_prefix_bytes + seed_bytes;
+  }
+  codec::encode({seeds.data(), count}, {generation.rows.data(), message.header.k}, {payloads.data(), count},
+                message.header.shard_bytes);
+  for (std::size_t i = 0; i < count; ++i) ship(now, slot, g, f, frames[i], CodedForm::seed, seeds[i], out);
+  return count;
+}
+
+std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f,
+                                       std::size_t count, Outbox& out) noexcept {
+  const Message& message = messages[slot];
+  const Generation& generation = messages.generation(message, g);
+  const std::size_t k = message.header.k;
+  const std::size_t held = generation.held;
+  std::array<const std::uint8_t*, k_wire_max> rows;
+  std::size_t used = 0;
+  if (held <= recode_rows_max || generation.flows[f].deficit <= k / 4) {
+    for (; used < held; ++used) rows[used] = generation.rows[used] - k;
+  } else {
+    // The newest are what neighbours lack most; a few older ones cover what was lost on the way.
+    for (; used < recode_rows_max / 2; ++used) rows[used] = generation.rows[held - 1 - used] - k;
+    const std::size_t older = held - used;
+    const std::size_t start = rng.below(older);
+    for (std::size_t i = 0; used < recode_rows_max; ++i, ++used) rows[used] = generation.rows[(start + i) % older] - k;
+  }
+  std::array<std::uint8_t*, outputs_each_product> frames;
+  std::array<std::uint8_t*, outputs_each_product> outputs;
+  for (std::size_t i = 0; i < count; ++i) {
+    frames[i] = out.take_frame();
+    outputs[i] = frames[i] + frame_prefix_bytes;
+  }
+  codec::recode(rng, {rows.data(), used}, {outputs.data(), count}, k + message.header.shard_bytes);
+  for (std::size_t i = 0; i < count; ++i) ship(now, slot, g, f, frames[i], CodedForm::vector, 0, out);
+  counters.add(Counter::tx_recoded_total, count);
+  return count;
+}
+
+void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f, std::uint8_t* frame,
+                        CodedForm form, std::uint64_t seed, Outbox& out) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  GenerationFlow& part = messages.generation(message, g).flows[f];
+  const std::size_t vector_bytes = form == CodedForm::vector ? message.header.k : seed_bytes;
+  const std::size_t bytes = frame_prefix_bytes + vector_bytes + message.header.shard_bytes;
+  CodedFrame coded;
+  coded.form = form;
+  coded.generation = static_cast<std::uint16_t>(g);
+  coded.tag = message.tag;
+  coded.seed = seed;
+  coded.sequence = peers[flow.peer].link.on_sent(
+      now, {slot, message.epoch, coded.generation, static_cast<std::uint16_t>(bytes), f,
+            static_cast<std::uint8_t>(FrameKind::coded)});
+  write_coded_prefix(coded, frame);
+  ++part.inflight;
+  if (part.given != 0xffff) ++part.given;
+  ++flow.inflight;
+  if (flow.state == PeerState::unheard && flow.start_left != 0) --flow.start_left;
+  out.send(flow.peer, frame, bytes);
+  counters.add(Counter::tx_coded_total);
+}
+
+void Relay::State::queue_bulk(std::uint32_t slot, std::uint8_t f) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  if (flow.is_queued || flow.peer == peer_none || message.is_single) return;
+  if (flow.state == PeerState::full || flow.state == PeerState::refused) return;
+  flow.is_queued = peers[flow.peer].bulk.push({slot, message.epoch, f});
+}
+
+void Relay::State::queue_all(std::uint32_t slot) noexcept {
+  for (std::uint8_t f = 0; f < messages[slot].flow_count; ++f) queue_bulk(slot, f);
+}
+
+void Relay::State::queue_urgent(std::uint32_t slot, std::uint8_t f) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  if (flow.is_urgent_queued || flow.peer == peer_none) return;
+  flow.is_urgent_queued = peers[flow.peer].urgent.push({slot, message.epoch, f});
+}
+
+void Relay::State::queue_status(Instant now, std::uint32_t slot, std::uint8_t f, Duration within) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  if (flow.peer == peer_none) return;
+  if (!flow.is_status_queued) flow.is_status_queued = peers[flow.peer].statuses.push({slot, message.epoch, f});
+  peers[flow.peer].link.want_feedback(now + within);
+}
+
+void Relay::State::queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state) noexcept {
+  Peer& peer = peers[to];
+  const bool is_repeat = !peer.loose.is_empty() && peer.last_loose.tag == tag && peer.last_loose.state == state;
+  if (!is_repeat && peer.loose.push({tag, state})) peer.last_loose = {tag, state};
+  peer.link.want_feedback(now + (state == StatusState::full ? microseconds(100) : microseconds(500)));
+}
+
+}  // namespace corelay::dataplane

@@ -1,0 +1,171 @@
+/// What a Relay is made of, shared by its source files: relay.cpp (entry points, routes, timers), relay_receive.cpp
+/// (frames in), relay_complete.cpp (decoding, hashing, finishing) and relay_send.cpp (frames out).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "codec/rng.h"
+#include "dataplane/core/frame.h"
+#include "dataplane/core/link.h"
+#include "dataplane/core/message_table.h"
+#include "dataplane/core/relay.h"
+#include "dataplane/core/session_table.h"
+
+namespace corelay::dataplane {
+
+/// A flow by name, safe to keep while its message may go.
+struct FlowRef {
+  std::uint32_t message = slot_none;
+  std::uint32_t epoch = 0;
+  std::uint8_t flow = flow_none;
+};
+
+/// A status about a message we do not hold (unknown, refused, or complete and gone).
+struct LooseStatus {
+  MessageTag tag{};
+  StatusState state = StatusState::unknown;
+};
+
+struct GenerationRef {
+  std::uint32_t message = slot_none;
+  std::uint32_t epoch = 0;
+  std::uint16_t generation = 0;
+};
+
+struct PublishOutcome {
+  const PreparedMessage* message = nullptr;
+  bool is_published = false;
+  PublishFailure reason = PublishFailure::no_peers;
+};
+
+struct Peer {
+  explicit Peer(std::size_t messages_max)
+      : urgent(messages_max * 2), bulk(messages_max * 2), statuses(messages_max * 2), loose(64) {}
+  bool is_up = false;
+  std::uint16_t frame_bytes_max = 0;
+  std::uint32_t open_messages = 0;  // incomplete ones it opened
+  bool answers_probe = false;
+  float loss = 0;                   // share of frames sent that were lost, smoothed
+  Link link;
+  Fifo<FlowRef> urgent;             // announces and singles
+  Fifo<FlowRef> bulk;               // coded frames
+  Fifo<FlowRef> statuses;
+  Fifo<LooseStatus> loose;
+  LooseStatus last_loose;
+};
+
+struct Route {
+  TopicHash topic = 0;
+  bool deliver = false;
+  std::uint8_t count = 0;
+  std::array<PeerIndex, next_hops_max> next_hops{};
+};
+
+struct Relay::State {
+  State(const RelayParams& relay_params, std::uint64_t seed, Counters& lane_counters);
+
+  // relay.cpp
+  void take(Instant now, const PeerUp& command) noexcept;
+  void take(Instant now, const PeerDown& command) noexcept;
+  void take(Instant now, const RouteSet& command) noexcept;
+  void take(Instant now, const RouteClear& command) noexcept;
+  void take(Instant now, const Publish& command) noexcept;
+  void take(Instant now, const Release& command) noexcept;
+  void take(Instant now, const SetTrace& command) noexcept;
+  [[nodiscard]] Route* find_route(TopicHash topic) noexcept;
+  void join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept;
+  void housekeep(Instant now) noexcept;
+  void keep_message(Instant now, std::uint32_t slot) noexcept;
+  [[nodiscard]] bool is_settled(const Message& message) const noexcept;
+  void note_unsettled(std::uint32_t slot) noexcept;
+  void close_message(std::uint32_t slot) noexcept;
+  void on_message_gone(std::uint32_t slot) noexcept;
+  void flush_events(Outbox& out) noexcept;
+  void update_deadline(Instant now, const Outbox& out) noexcept;
+  void trace(const Message& message, PeerIndex from, ShardTrace kind) noexcept;
+  void fault(PeerIndex peer, PeerFault kind) noexcept;
+  void outcome(Message& message, bool is_published, PublishFailure reason) noexcept;
+
+  // relay_receive.cpp
+  void on_frame(Instant now, const RxFrame& frame) noexcept;
+  void on_announce(Instant now, PeerIndex from, Bytes bytes) noexcept;
+  void on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept;
+  void on_single(Instant now, PeerIndex from, Bytes bytes) noexcept;
+  void on_known_single(Instant now, PeerIndex from, std::uint32_t slot, const SingleFrame& single) noexcept;
+  void on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept;
+  void on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept;
+  void on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept;
+  [[nodiscard]] std::uint32_t open_received(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
+                                            const MessageHeader& header, bool is_single) noexcept;
+  void take_digests(Message& message, const MessageHeader& header, const AnnounceFrame& announce) noexcept;
+  void absorb(Instant now, std::uint32_t slot, std::uint8_t flow, const CodedFrame& coded) noexcept;
+  void on_frame_ended(Instant now, PeerIndex peer, const SentFrame& frame, bool is_acknowledged) noexcept;
+  void malformed(PeerIndex from) noexcept;
+
+  // relay_complete.cpp
+  bool load_some(Instant now) noexcept;
+  bool decode_one(Instant now) noexcept;
+  void queue_hash(std::uint32_t slot) noexcept;
+  bool hash_one(Instant now) noexcept;
+  void finish_check(Instant now, std::uint32_t slot) noexcept;
+  void mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept;
+  void complete(Instant now, std::uint32_t slot) noexcept;
+  void blame(const Generation& generation, const Message& message) noexcept;
+
+  // relay_send.cpp
+  void pump(Instant now, Outbox& out) noexcept;
+  void send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept;
+  bool write_statuses(PeerIndex to, FeedbackWriter& writer) noexcept;
+  bool write_status(Message& message, std::uint8_t flow, FeedbackWriter& writer, std::size_t room) noexcept;
+  [[nodiscard]] std::uint16_t want_from(Message& message, std::uint8_t flow) noexcept;
+  void send_probe(Instant now, PeerIndex to, Outbox& out) noexcept;
+  void send_urgent(Instant now, PeerIndex to, Outbox& out) noexcept;
+  bool send_announces(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
+  bool send_single(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
+  void send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept;
+  std::size_t send_coded(Instant now, std::uint32_t slot, std::uint8_t flow, std::size_t budget, Outbox& out) noexcept;
+  [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
+  [[nodiscard]] std::size_t can_give(const Message& message, const Generation& generation, const Flow& flow,
+                                     const GenerationFlow& part) noexcept;
+  std::size_t send_systematic(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
+                              Outbox& out) noexcept;
+  std::size_t send_encoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
+                           Outbox& out) noexcept;
+  std::size_t send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
+                           Outbox& out) noexcept;
+  void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::uint8_t* frame, CodedForm form,
+            std::uint64_t seed, Outbox& out) noexcept;
+  void queue_bulk(std::uint32_t slot, std::uint8_t flow) noexcept;
+  void queue_urgent(std::uint32_t slot, std::uint8_t flow) noexcept;
+  void queue_status(Instant now, std::uint32_t slot, std::uint8_t flow, Duration within) noexcept;
+  void queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state) noexcept;
+  void queue_all(std::uint32_t slot) noexcept;
+
+  const RelayParams params;
+  Counters& counters;
+  Rng rng;
+  MessageTable messages;
+  SeenCache seen;
+  Sha256 single_hasher;
+  std::vector<Peer> peers;
+  std::vector<PeerIndex> up_peers;
+  std::size_t first_peer = 0;  // where the next pump starts, so that nobody is always last
+  std::vector<Route> routes;
+  std::vector<std::uint32_t> unsettled;
+  Fifo<std::uint32_t> loads;
+  Fifo<GenerationRef> decodes;
+  Fifo<GenerationRef> hashes;
+  Fifo<std::uint32_t> deliveries;
+  Fifo<PublishOutcome> outcomes;
+  Fifo<PeerIndex> gone;
+  Fifo<Event> soft_events;  // may be dropped
+  bool is_tracing = false;
+  bool is_outbox_short = false;
+  Instant housekeep_at = never;
+  Instant deadline = never;
+};
+
+}  // namespace corelay::dataplane

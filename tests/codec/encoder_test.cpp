@@ -1,0 +1,140 @@
+// Seeds, encoding and recoding, by definition and by published values.
+#include "codec/encoder.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <set>
+
+#include "tests/codec/generation.h"
+#include "tests/codec/on_each_backend.h"
+
+namespace corelay::codec {
+namespace {
+
+using EncoderTest = OnEachBackend;
+CORELAY_ON_EACH_BACKEND(EncoderTest);
+
+// The payload that a coefficient vector stands for, a byte at a time.
+Buffer combination(Bytes coefficients, const std::vector<Buffer>& shards) {
+  Buffer sum(shards[0].size());
+  for (std::size_t j = 0; j < shards.size(); ++j) {
+    for (std::size_t i = 0; i < sum.size(); ++i) {
+      sum[i] = static_cast<std::uint8_t>(sum[i] ^ product(coefficients[j], shards[j][i]));
+    }
+  }
+  return sum;
+}
+
+TEST(Seeds, ExpandToSplitmix64LittleEndian) {
+  // The first values of splitmix64 from state 0, as published with the generator.
+  const std::array<std::uint64_t, 3> values = {0xe220a8397b1dcdafULL, 0x6e789e6aa1b965f4ULL,
+                                               0x06c45d188009454fULL};
+  Buffer coefficients(24);
+  expand_seed(0, coefficients);
+  for (std::size_t i = 0; i < 24; ++i) {
+    EXPECT_EQ(coefficients[i], values[i / 8] >> (8 * (i % 8)) & 0xff) << i;
+  }
+}
+
+TEST(Seeds, AShorterVectorIsAPrefix) {
+  Buffer whole(k_max);
+  expand_seed(0x0123456789abcdefULL, whole);
+  for (std::size_t k = 0; k <= k_max; ++k) {
+    Buffer shorter(k + 1, 0xaa);  // one byte more, to see that it stays
+    expand_seed(0x0123456789abcdefULL, MutableBytes(shorter).first(k));
+    ASSERT_TRUE(std::equal(shorter.begin(), shorter.end() - 1, whole.begin())) << k;
+    ASSERT_EQ(shorter[k], 0xaa) << k;
+  }
+}
+
+TEST_P(EncoderTest, PacketsAreTheCombinationsOfTheirSeeds) {
+  Rng rng(1);
+  for (const std::size_t k : {1, 2, 7, 16, 64, 65, 200, 256}) {
+    for (const std::size_t count : {1, 3, 4, 63, 64, 65, 130}) {
+      const std::vector<Buffer> shards = random_shards(rng, k, 37);
+      std::vector<std::uint64_t> seeds(count);
+      for (std::uint64_t& seed : seeds) seed = rng.next();
+      std::vector<Buffer> out(count, Buffer(37));
+      encode(seeds, pointers(shards), mutable_pointers(out), 37);
+      Buffer coefficients(k);
+      for (std::size_t i = 0; i < count; i += (i + 9 < count ? 9 : 1)) {
+        expand_seed(seeds[i], coefficients);
+        ASSERT_EQ(out[i], combination(coefficients, shards)) << "k " << k << " packet " << i;
+      }
+    }
+  }
+}
+
+TEST_P(EncoderTest, NoSeedsAndNoBytesDoNothing) {
+  const std::vector<Buffer> shards(3);
+  encode({}, pointers(shards), {}, 100);
+  const std::uint64_t seed = 1;
+  std::uint8_t* out = nullptr;
+  encode({&seed, 1}, pointers(shards), {&out, 1}, 0);
+}
+
+TEST_P(EncoderTest, RecodedPayloadsAgreeWithTheirVectors) {
+  Rng rng(2);
+  for (const std::size_t k : {1, 5, 64, 128, 256}) {
+    const std::vector<Buffer> shards = random_shards(rng, k, 75);
+    for (const std::size_t count_held : {1, 2, 9, 40}) {
+      std::vector<Packet> held;
+      for (std::size_t i = 0; i < count_held; ++i) held.push_back(coded_packet(shards, rng.next()));
+      for (const Packet& packet : recoded_packets(rng, held, 5)) {
+        const Bytes payload = packet.payload();
+        ASSERT_EQ(Buffer(payload.begin(), payload.end()), combination(packet.coefficients(), shards));
+      }
+    }
+  }
+}
+
+// Recoding unit rows shows the weights themselves.
+TEST_P(EncoderTest, WeightsAreNeverZeroAndTakeEveryOtherValueEvenly) {
+  constexpr std::size_t rows = 61;
+  constexpr std::size_t rounds = 1000;
+  std::vector<Buffer> unit(rows, Buffer(rows));
+  for (std::size_t i = 0; i < rows; ++i) unit[i][i] = 1;
+  Rng rng(3);
+  std::array<std::size_t, 256> seen{};
+  for (std::size_t round = 0; round < rounds; ++round) {
+    Buffer out(rows);
+    std::uint8_t* const to = out.data();
+    recode(rng, pointers(unit), {&to, 1}, rows);
+    for (const std::uint8_t weight : out) ++seen[weight];
+  }
+  EXPECT_EQ(seen[0], 0U);
+  const double expected = rows * rounds / 255.0;  // 239
+  double chi_squared = 0;
+  for (std::size_t value = 1; value < 256; ++value) {
+    const double difference = static_cast<double>(seen[value]) - expected;
+    chi_squared += difference * difference / expected;
+  }
+  EXPECT_LT(chi_squared, 360);  // 254 degrees of freedom: exceeded by chance once in some 100,000
+}
+
+TEST_P(EncoderTest, OutputsOfOneCallDiffer) {
+  Rng rng(4);
+  const std::vector<Buffer> shards = random_shards(rng, 16, 40);
+  std::vector<Packet> held;
+  for (std::size_t i = 0; i < 16; ++i) held.push_back(systematic_packet(shards, i));
+  std::set<Buffer> different;
+  for (const Packet& packet : recoded_packets(rng, held, 200)) different.insert(packet.row);
+  EXPECT_EQ(different.size(), 200U);
+}
+
+TEST_P(EncoderTest, TheSameGeneratorGivesTheSamePackets) {
+  Rng first(7);
+  Rng second(7);
+  const std::vector<Buffer> rows = random_shards(first, 9, 50);
+  ASSERT_EQ(rows, random_shards(second, 9, 50));
+  std::vector<Buffer> a(6, Buffer(50));
+  std::vector<Buffer> b(6, Buffer(50));
+  recode(first, pointers(rows), mutable_pointers(a), 50);
+  recode(second, pointers(rows), mutable_pointers(b), 50);
+  EXPECT_EQ(a, b);
+  EXPECT_EQ(first.next(), second.next());
+}
+
+}  // namespace
+}  // namespace corelay::codec

@@ -1,0 +1,162 @@
+// The relay core on a toy network: what is delivered, to whom, how often, and what happens when something is missing.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/dataplane/relay_network.h"
+
+namespace corelay::dataplane::test {
+namespace {
+
+NetworkConfig lossy(double loss, std::uint64_t seed = 1) {
+  NetworkConfig config;
+  config.loss = loss;
+  config.seed = seed;
+  return config;
+}
+
+class RelaySizes : public testing::TestWithParam<std::tuple<std::size_t, double>> {};
+
+TEST_P(RelaySizes, EveryNodeGetsItOnce) {
+  const auto [size, loss] = GetParam();
+  Network network(4, lossy(loss));
+  network.join_all();
+  network.route_all("t");
+  const auto* message = network.publish(1, size);
+  ASSERT_NE(message, nullptr);
+  EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 1); }));
+  network.run(seconds(3));
+  EXPECT_TRUE(network.has_all(message, 1)) << "delivered twice";
+  EXPECT_EQ(network.nodes()[1].published.size(), 1u);
+  EXPECT_TRUE(network.nodes()[1].delivered.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, RelaySizes,
+                         testing::Combine(testing::Values(0, 1, 1000, 1100, 1300, 5000, 100 << 10, 1 << 20),
+                                          testing::Values(0.0, 0.2)));
+
+TEST(Relay, CarriesAcrossALineOfNodes) {
+  Network network(6, lossy(0.1));
+  for (std::size_t i = 0; i + 1 < 6; ++i) network.join(i, i + 1);
+  network.route_all("t");
+  const auto* large = network.publish(0, 300000);
+  const auto* small = network.publish(5, 200);
+  EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(large, 0) && network.has_all(small, 5); }));
+}
+
+TEST(Relay, HoldsAMessageUntilAPeerComes) {
+  Network network(2, lossy(0));
+  network.route(0, "t");
+  const auto* large = network.publish(0, 50000);
+  const auto* small = network.publish(0, 50);
+  network.run(seconds(2));
+  EXPECT_TRUE(network.nodes()[0].failed.empty());
+  network.join(0, 1);
+  network.route_all("t");
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(large, 0) && network.has_all(small, 0); }));
+  network.run(milliseconds(100));
+  EXPECT_EQ(network.nodes()[0].published.size(), 2u);
+}
+
+TEST(Relay, SaysSoWhenNoPeerComes) {
+  Network network(1, lossy(0));
+  network.route(0, "t");
+  const auto* message = network.publish(0, 50000);
+  network.run(seconds(31));
+  ASSERT_EQ(network.nodes()[0].failed.size(), 1u);
+  EXPECT_EQ(network.nodes()[0].failed[0], std::pair(message, PublishFailure::no_peers));
+  EXPECT_EQ(network.nodes()[0].counters->value(Counter::gauge_cells_used), 0u);
+}
+
+TEST(Relay, RefusesTheSameBytesTwice) {
+  Network network(2, lossy(0));
+  network.join_all();
+  network.route_all("t");
+  network.publish(0, std::vector<std::uint8_t>{1, 2, 3});
+  network.run(seconds(1));
+  network.publish(0, std::vector<std::uint8_t>{1, 2, 3});
+  network.publish(1, std::vector<std::uint8_t>{1, 2, 3});
+  network.run(seconds(1));
+  ASSERT_EQ(network.nodes()[0].failed.size(), 1u);
+  EXPECT_EQ(network.nodes()[0].failed[0].second, PublishFailure::duplicate);
+  ASSERT_EQ(network.nodes()[1].failed.size(), 1u);
+}
+
+TEST(Relay, LosesNobodyWhenANodeDiesInTransfer) {
+  NetworkConfig config = lossy(0.05);
+  config.uplink_bytes_per_second = 12.5e6;
+  Network network(5, config);
+  network.join_all();
+  network.route_all("t");
+  const auto* message = network.publish(0, 2 << 20);
+  network.run(milliseconds(60));
+  network.nodes()[3].is_dead = true;
+  for (const std::size_t i : {0u, 1u, 2u, 4u}) network.command(i, PeerDown{3});
+  EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 0); }));
+}
+
+TEST(Relay, MendsAGenerationThatWasPolluted) {
+  Network network(3, lossy(0));
+  network.join(0, 1);
+  network.join(1, 2);
+  network.route_all("t");
+  int spoilt = 0;
+  network.tamper = [&](std::size_t from, std::size_t to, std::vector<std::uint8_t>& frame) {
+    if (from == 0 && to == 1 && frame[0] == 2 && spoilt < 3) {
+      frame.back() ^= 0x55;
+      ++spoilt;
+    }
+  };
+  const auto* message = network.publish(0, 400000);
+  EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 0); }));
+  EXPECT_EQ(spoilt, 3);
+  EXPECT_GE(network.nodes()[1].counters->value(Counter::drop_digest_total), 1u);
+  ASSERT_FALSE(network.nodes()[1].faults.empty());
+  EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::bad_digest);
+}
+
+TEST(Relay, GivesEverythingBackInTheEnd) {
+  Network network(3, lossy(0.1));
+  network.join_all();
+  network.route_all("t");
+  for (int i = 0; i < 10; ++i) network.publish(static_cast<std::size_t>(i) % 3, static_cast<std::size_t>(i) * 20000);
+  network.run(seconds(70));
+  for (const auto& node : network.nodes()) {
+    EXPECT_EQ(node.counters->value(Counter::gauge_messages_live), 0u);
+    EXPECT_EQ(node.counters->value(Counter::gauge_cells_used), 0u);
+    EXPECT_EQ(node.counters->value(Counter::gauge_generations_used), 0u);
+  }
+}
+
+TEST(Relay, StaysNearTheBoundOnAMesh) {
+  for (const double loss : {0.0, 0.1}) {
+    NetworkConfig config = lossy(loss);
+    config.uplink_bytes_per_second = 12.5e6;
+    config.delay = milliseconds(1);
+    Network network(8, config);
+    for (std::size_t i = 0; i < 8; ++i) {
+      for (std::size_t step = 1; step <= 2; ++step) network.join(i, (i + step) % 8);
+    }
+    network.route_all("t");
+    const std::size_t size = 4 << 20;
+    network.publish(3, size);  // the links learn their rates
+    network.run(seconds(5));
+    std::uint64_t sent = 0;
+    for (const auto& node : network.nodes()) sent -= node.bytes_sent;
+    const Instant start = network.now;
+    const auto* message = network.publish(0, size);
+    EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 0); }));
+    const double bound_ms = static_cast<double>(size) / 12.5e6 * 1e3;
+    const double took_ms = static_cast<double>((network.now - start).ns) / 1e6;
+    network.run(seconds(1));
+    for (const auto& node : network.nodes()) sent += node.bytes_sent;
+    const double copies = static_cast<double>(sent) / static_cast<double>(size) / 8;
+    std::printf("8 nodes, degree 4, 4 MiB, loss %.2f: %.0f ms (bound %.0f), %.2f messages sent per node\n", loss, took_ms,
+                bound_ms, copies);
+    EXPECT_LT(took_ms, 2.0 * bound_ms);
+    EXPECT_LT(copies, 2.2);
+  }
+}
+
+}  // namespace
+}  // namespace corelay::dataplane::test

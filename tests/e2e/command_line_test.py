@@ -1,0 +1,121 @@
+"""The command line where no node is needed: help, errors, exit codes, keys, colour."""
+
+import json
+import os
+import pathlib
+import pty
+import socket
+import subprocess
+import tempfile
+
+from fleet import CORELAY, corelay, main
+
+
+def failed(done, code, *words):
+    assert done.returncode == code, (done.returncode, done.stderr)
+    for word in words:
+        assert word in done.stderr, (word, done.stderr)
+    assert done.stdout == "", done.stdout
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def on_terminal(*arguments, **environment):
+    """What a person at a terminal sees of standard error and output."""
+    master, slave = pty.openpty()
+    clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    process = subprocess.Popen([CORELAY, *arguments], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
+                               env={**clean, "TERM": "xterm", **environment})
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            data = os.read(master, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        seen += data
+    process.wait()
+    os.close(master)
+    return seen.decode()
+
+
+def test_help_has_examples_and_exit_codes():
+    text = corelay("--help").stdout
+    assert "Examples" in text and "Exit codes" in text and "NO_COLOR" in text
+    for verb in ("keygen", "publish", "subscribe", "node", "up", "down", "version"):
+        assert verb in text
+        help_text = corelay(verb, "--help")
+        assert help_text.returncode == 0
+        assert verb == "version" or f"  corelay {verb}" in help_text.stdout, verb
+
+
+def test_slips_are_answered_with_the_right_word():
+    failed(corelay("publsh"), 2, "there is no command 'publsh'", "'publish' instead")
+    failed(corelay("publish", "--topik", "x", "--message", "y"), 2, "'--topic' instead of '--topik'")
+    failed(corelay(), 2, "corelay --help")
+    failed(corelay("publish", "--topic", "t", "--message", "m", "--file", "f"), 2, "--message", "--file")
+    failed(corelay("publish", "--topic", "t", "--random", "many"), 2, "'many'")
+    failed(corelay("subscribe"), 2, "--topic")
+    failed(corelay("version", "--output", "xml"), 2, "xml")
+
+
+def test_nobody_there():
+    port = free_port()
+    failed(corelay("publish", "--addr", f"localhost:{port}", "--topic", "t", "--message", "m"), 3,
+           f"localhost:{port}", "connection refused", "corelay up")
+    failed(corelay("subscribe", "--addr", f"127.0.0.1:{port}", "--topic", "t"), 3, "connection refused")
+    failed(corelay("node", "health", "--api", f"localhost:{port}"), 3, f"localhost:{port}", "connection refused")
+    failed(corelay("publish", "--addr", "here", "--topic", "t", "--message", "m"), 2, "'here' is not HOST:PORT")
+    failed(corelay("publish", "--addr", "localhost:1", "--topic", "t", "--file", "/nowhere"), 2, "/nowhere")
+
+
+def test_errors_for_programs():
+    done = corelay("node", "state", "--api", f"localhost:{free_port()}", "--output", "json")
+    error = json.loads(done.stderr)["error"]
+    assert error["exit_code"] == 3 and "connection refused" in error["message"] and error["remedy"]
+
+
+def test_a_port_that_is_something_else():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        done = corelay("node", "health", "--api", f"localhost:{port}", "--timeout", "300ms")
+        failed(done, 5, "no answer", "300 ms")
+
+
+def test_keygen_is_idempotent():
+    with tempfile.TemporaryDirectory() as folder:
+        first = corelay("keygen", "--out", folder)
+        assert first.stdout.startswith("Peer ID: 12D3KooW"), first.stdout
+        key = pathlib.Path(folder, "p2p.key")
+        assert key.stat().st_mode & 0o777 == 0o600
+        assert corelay("keygen", "--out", folder).stdout == first.stdout
+        named = json.loads(corelay("keygen", "--out", f"{folder}/a/b.key", "--output", "json").stdout)
+        assert named["created"] and pathlib.Path(named["file"]).exists()
+        key.write_bytes(b"\0" * 40)
+        failed(corelay("keygen", "--out", folder), 2, str(key), "checksum mismatch")
+        failed(corelay("keygen", "--out", "/proc/none"), 2, "/proc/none")
+
+
+def test_colour_only_for_people():
+    coloured = on_terminal("publsh")
+    assert "\x1b[31m" in coloured, repr(coloured)
+    assert "\x1b" not in on_terminal("publsh", NO_COLOR="1")
+    assert "\x1b" not in on_terminal("publsh", TERM="dumb")
+    assert "\x1b" not in corelay("publsh").stderr
+
+
+def test_version():
+    assert set(json.loads(corelay("version", "--output", "json").stdout)) == {"version", "commit_hash"}
+    assert corelay("version", "--output", "yaml").stdout.startswith("---\nversion: ")
+    assert corelay("version").stdout.startswith("corelay 0.")
+
+
+main()

@@ -1,0 +1,92 @@
+"""corelayd's settings: wrong ones are refused in words that help, right ones are shown with where they came from."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+
+from fleet import CORELAYD, main
+
+
+def corelayd(*arguments, **environment):
+    clean = {name: value for name, value in os.environ.items()
+             if not name.startswith(("OPTIMUM_", "GOSSIPSUB_", "CORELAY_"))}
+    return subprocess.run([CORELAYD, *arguments], env={**clean, **environment}, capture_output=True, text=True,
+                          timeout=20, check=False)
+
+
+def refused(done, *words):
+    text = done.stdout + done.stderr
+    assert done.returncode not in (0, None) and done.returncode > 0, (done.returncode, text)
+    for word in words:
+        assert word in text, (word, text)
+    print("    " + text.strip().splitlines()[-1])
+    return done.returncode
+
+
+def with_file(text):
+    folder = tempfile.TemporaryDirectory(prefix="corelay-e2e-")
+    path = pathlib.Path(folder.name) / "node.toml"
+    path.write_text(text)
+    return folder, str(path)
+
+
+def test_an_unknown_key_names_the_nearest():
+    folder, path = with_file("[relay]\nmesage_bytes_max = 5\n")
+    with folder:
+        refused(corelayd("--config", path), "mesage_bytes_max", "message_bytes_max")
+        refused(corelayd("config", "check", "--config", path), "message_bytes_max")
+
+
+def test_bad_values_name_key_and_value():
+    refused(corelayd(OPTIMUM_MAX_MSG_SIZE="lots"), "OPTIMUM_MAX_MSG_SIZE", "lots")
+    refused(corelayd(SIDECAR_PORT="70000"), "SIDECAR_PORT", "70000")
+    refused(corelayd(OPTIMUM_THRESHOLD="7"), "OPTIMUM_THRESHOLD", "7")
+    refused(corelayd(BOOTSTRAP_PEERS="/ip4/1.2.3.4"), "/ip4/1.2.3.4")
+    refused(corelayd(NODE_MODE="turbo"), "NODE_MODE", "turbo", "optimum")
+    folder, path = with_file("[sidecar]\nport = \"high\"\n")
+    with folder:
+        refused(corelayd("--config", path), "sidecar.port")
+    folder, path = with_file("[sidecar\nport = 1\n")
+    with folder:
+        refused(corelayd("--config", path), path)
+    refused(corelayd("--config", "/nowhere/node.toml"), "/nowhere/node.toml")
+
+
+def test_gossipsub_is_not_built_yet():
+    refused(corelayd(NODE_MODE="gossipsub"), "not built yet")
+
+
+def test_layers_and_their_origins():
+    folder, path = with_file("[sidecar]\nport = 4001\n[api]\nport = 4002\n[p2p]\nport = 4003\n")
+    with folder:
+        shown = corelayd("config", "print", "--config", path, "--set", "sidecar.port=6001", SIDECAR_PORT="5001",
+                         API_PORT="5002")
+        assert shown.returncode == 0, shown.stderr
+        section, values = "", {}
+        for line in shown.stdout.splitlines():
+            text = line.split("#")[0].strip()
+            if text.startswith("["):
+                section = text.strip("[]")
+            elif "=" in text:
+                key, value = (part.strip() for part in text.split("=", 1))
+                values[f"{section}.{key}"] = value
+        assert values["sidecar.port"] == "6001"  # flag
+        assert values["api.port"] == "5002"      # environment
+        assert values["p2p.port"] == "4003"      # file
+        assert values["mesh.degree_target"] == "6"  # default
+        checked = corelayd("config", "check", "--config", path)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_taken_port_is_named():
+    import socket
+    with socket.socket() as holder, tempfile.TemporaryDirectory(prefix="corelay-e2e-") as folder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        done = corelayd("--set", "p2p.port=0", "--set", "api.port=0", IDENTITY_DIR=folder, SIDECAR_PORT=str(port))
+        refused(done, str(port))
+
+
+main()

@@ -1,0 +1,186 @@
+"""The lab's links are what they claim: rate, queue, loss per wire packet for UDP with segmentation offload and for TCP.
+
+Every figure that the lab gives rests on these. Skipped (77) where namespaces cannot be made.
+"""
+import pathlib
+import socket
+import sys
+import threading
+import time
+import unittest
+from ctypes import CDLL, get_errno
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+from lab import network, sandbox  # noqa: E402
+
+CLONE_NEWNET = 0x40000000
+UDP_SEGMENT = 103
+PAYLOAD = 1400
+WIRE_OVERHEAD = 42  # Ethernet, IP and UDP headers
+LIBC = CDLL(None, use_errno=True)
+
+
+def socket_in(namespace, kind):
+    """A socket of another network namespace."""
+    made = []
+
+    def make():
+        with open(f"/run/netns/{namespace}") as handle:
+            if LIBC.setns(handle.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(get_errno(), "setns")
+        made.append(socket.socket(socket.AF_INET, kind))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
+class Receiver:
+    """Counts the datagrams that reach a node."""
+
+    def __init__(self, net, node):
+        self.socket = socket_in(net.namespace(node), socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.socket.bind((net.mesh_address(node), 5000))
+        self.socket.settimeout(1.0)
+        self.address = self.socket.getsockname()
+        self.arrivals = []
+        self.sizes = set()
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        try:
+            while True:
+                self.sizes.add(len(self.socket.recv(65536)))
+                self.arrivals.append(time.monotonic())
+        except TimeoutError:
+            self.socket.close()
+
+    def done(self):
+        self.thread.join()
+        return self.arrivals
+
+
+def send(net, node, address, count, kpps, segments=1):
+    """Sends `count` datagrams at a rate above or below the link's, in runs of `segments` by UDP_SEGMENT."""
+    sender = socket_in(net.namespace(node), socket.SOCK_DGRAM)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    if segments > 1:
+        sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, PAYLOAD)
+    start = time.monotonic()
+    for i in range(0, count, segments):
+        sender.sendto(bytes(PAYLOAD * segments), address)
+        ahead = start + i / (kpps * 1e3) - time.monotonic()
+        if ahead > 0.001:
+            time.sleep(ahead)
+    sender.close()
+
+
+class LabLinks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.net = network.Network(3)
+
+    def setUp(self):
+        self.net.set_loss(0.0)
+
+    def overdriven_rate(self, segments):
+        """Mbit/s on the wire when a node sends half as much again as its uplink takes."""
+        receiver = Receiver(self.net, 2)
+        send(self.net, 1, receiver.address, 14000, 13.0, segments)
+        arrivals = receiver.done()
+        kept = arrivals[len(arrivals) // 10:]
+        rate = (len(kept) - 1) * (PAYLOAD + WIRE_OVERHEAD) * 8 / (kept[-1] - kept[0]) / 1e6
+        print(f"uplink, runs of {segments}: {rate:.1f} Mbit/s, {len(arrivals)} of 14000 arrived", file=sys.stderr)
+        return rate
+
+    def test_uplink_rate(self):
+        for segments in (1, 20):
+            with self.subTest(segments=segments):
+                self.assertAlmostEqual(self.overdriven_rate(segments), 100, delta=8)
+
+    def test_downlink_rate_of_two_senders(self):
+        receiver = Receiver(self.net, 3)
+        senders = [threading.Thread(target=send, args=(self.net, node, receiver.address, 7000, 6.5))
+                   for node in (1, 2)]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+        arrivals = receiver.done()
+        kept = arrivals[len(arrivals) // 10:]
+        rate = (len(kept) - 1) * (PAYLOAD + WIRE_OVERHEAD) * 8 / (kept[-1] - kept[0]) / 1e6
+        print(f"downlink of two senders: {rate:.1f} Mbit/s", file=sys.stderr)
+        self.assertAlmostEqual(rate, 100, delta=8)
+
+    def test_nothing_is_lost_below_the_rate(self):
+        receiver = Receiver(self.net, 2)
+        send(self.net, 1, receiver.address, 3000, 5.0, segments=10)
+        self.assertEqual(len(receiver.done()), 3000)
+        self.assertEqual(receiver.sizes, {PAYLOAD})
+
+    def test_loss_is_per_wire_packet(self):
+        for share in (0.05, 0.20):
+            for segments in (1, 20):
+                with self.subTest(share=share, segments=segments):
+                    self.net.set_loss(share)
+                    before = self.net.sent()[1]
+                    receiver = Receiver(self.net, 2)
+                    send(self.net, 1, receiver.address, 10000, 5.0, segments)
+                    arrived = len(receiver.done())
+                    packets = self.net.sent()[1][1] - before[1]
+                    seen, lost = self.net.loss_counters(2)
+                    print(f"loss {share}, runs of {segments}: {1 - arrived / 10000:.4f} lost; "
+                          f"uplink carried {packets} packets, {seen} reached the far end, {lost} dropped there",
+                          file=sys.stderr)
+                    self.assertAlmostEqual(packets, 10000, delta=20)   # a few of ARP; never a super-packet
+                    self.assertAlmostEqual(seen, 10000, delta=20)
+                    # Four standard deviations of a binomial draw.
+                    self.assertAlmostEqual(1 - arrived / 10000, share, delta=4 * (share * (1 - share) / 10000) ** 0.5)
+
+    def test_loss_hits_tcp_too(self):
+        self.net.set_loss(0.10)
+        listener = socket_in("node2", socket.SOCK_STREAM)
+        listener.bind((self.net.mesh_address(2), 6000))
+        listener.listen()
+        received = []
+
+        def take():
+            peer, _ = listener.accept()
+            with peer:
+                while block := peer.recv(1 << 16):
+                    received.append(len(block))
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        sender = socket_in("node1", socket.SOCK_STREAM)
+        sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sender.connect((self.net.mesh_address(2), 6000))
+        sender.sendall(bytes(2_000_000))
+        sender.close()
+        thread.join()
+        listener.close()
+        seen, lost = self.net.loss_counters(2)
+        print(f"TCP: {seen} packets reached the far end, {lost} dropped there", file=sys.stderr)
+        self.assertEqual(sum(received), 2_000_000)
+        self.assertGreater(seen, 2_000_000 / 1500)  # segments, not super-packets
+        self.assertAlmostEqual(lost / seen, 0.10, delta=0.04)
+
+    def test_control_links_are_apart(self):
+        sender = socket_in("node1", socket.SOCK_STREAM)
+        sender.settimeout(1.0)
+        with self.assertRaises(OSError):
+            sender.connect((self.net.control_address(2), 1))
+        sender.close()
+        sender = socket_in("node1", socket.SOCK_STREAM)
+        sender.settimeout(5.0)
+        with self.assertRaises(ConnectionRefusedError):  # reached, and nobody listens
+            sender.connect((network.CONTROL_ADDRESS, 1))
+        sender.close()
+
+
+if __name__ == "__main__":
+    sandbox.enter(wait=True)
+    unittest.main()

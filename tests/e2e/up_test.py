@@ -1,0 +1,135 @@
+"""`corelay up` and `down`: the fleet, its file, its records, and what happens when things go wrong."""
+
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from fleet import CORELAY, Ports, corelay, end_process, main, start_process, wait_until
+
+
+def base_flags(ports):
+    base = ports.base
+    return ["--sidecar-port", str(base), "--api-port", str(base + 5), "--p2p-port", str(base + 10)]
+
+
+def processes_of(fleet):
+    return [node["pid"] for node in fleet["nodes"]]
+
+
+def is_alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_detached_fleet_and_down():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder:
+        done = corelay("up", "--detach", "--dir", folder, *base_flags(ports), "--output", "json")
+        assert done.returncode == 0, done.stderr
+        fleet = json.loads(done.stdout)
+        try:
+            print(f"    mesh formed in {fleet['mesh_formed_ms']:.0f} ms")
+            assert fleet["mesh_formed_ms"] < 10000
+            demo = fleet["demo"]
+            sent = pathlib.Path(demo["file"]).read_bytes()
+            assert len(sent) == 4 << 20 and hashlib.sha256(sent).hexdigest() == demo["sha256"]
+            assert sorted(arrival["node"] for arrival in demo["arrivals"]) == [1, 3, 4]
+            assert all(arrival["sha256_matches"] and arrival["bytes"] == len(sent) for arrival in demo["arrivals"])
+            pids = processes_of(fleet)
+            assert [int(pathlib.Path(folder, f"node{n}", "pid").read_text()) for n in (1, 2, 3, 4)] == pids
+            again = corelay("up", "--dir", folder, *base_flags(ports))
+            assert again.returncode == 1 and "already runs" in again.stderr and "corelay down" in again.stderr
+        finally:
+            down = corelay("down", "--dir", folder)
+        assert down.returncode == 0 and down.stdout == "Stopped 4 nodes\n", (down.stdout, down.stderr)
+        assert not any(is_alive(pid) for pid in pids)
+        assert not pathlib.Path(folder, "fleet.json").exists()
+        nothing = corelay("down", "--dir", folder)
+        assert nothing.returncode == 1 and "no fleet" in nothing.stderr
+
+
+def test_ctrl_c_stops_the_children_and_a_second_start_keeps_the_identities():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder:
+        peer_ids = []
+        for _ in range(2):
+            up = start_process([CORELAY, "up", "--nodes", "3", "--no-demo", "--dir", folder, *base_flags(ports)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            record = pathlib.Path(folder, "fleet.json")
+            seen = ""
+            while "Ctrl-C" not in seen:
+                line = up.stdout.readline()
+                assert line, seen + up.stderr.read()
+                seen += line
+            fleet = json.loads(record.read_text())
+            peer_ids.append([node["peer_id"] for node in fleet["nodes"]])
+            up.send_signal(signal.SIGINT)
+            rest, errors = up.communicate(timeout=20)
+            assert up.returncode == 0 and "Stopped 3 nodes" in rest, (up.returncode, rest, errors)
+            assert not any(is_alive(pid) for pid in processes_of(fleet))
+        assert peer_ids[0] == peer_ids[1] and len(set(peer_ids[0])) == 3
+
+
+def test_children_die_with_a_killed_parent():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder:
+        up = start_process([CORELAY, "up", "--nodes", "2", "--no-demo", "--dir", folder, *base_flags(ports)],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        record = pathlib.Path(folder, "fleet.json")
+        wait_until("the record", record.exists)
+        time.sleep(0.2)
+        pids = processes_of(json.loads(record.read_text()))
+        assert all(is_alive(pid) for pid in pids)
+        up.kill()
+        up.wait()
+        wait_until("the children to end", lambda: not any(is_alive(pid) for pid in pids))
+
+
+def test_down_touches_nobody_else():
+    """A record whose ids now belong to other programs, or to a later process, stops nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        bystander = start_process(["sleep", "60"])
+        ticks = int(pathlib.Path(f"/proc/{bystander.pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+        node = {"number": 1, "pid": bystander.pid, "start_ticks": ticks, "peer_id": "x", "sidecar_port": 1,
+                "api_port": 2, "p2p_port": 3}
+        pathlib.Path(folder, "fleet.json").write_text(json.dumps({"nodes": [node]}))
+        done = corelay("down", "--dir", folder)
+        assert done.stdout == "Stopped 0 nodes; 1 had ended before\n", (done.stdout, done.stderr)
+        assert bystander.poll() is None
+        end_process(bystander)
+        pathlib.Path(folder, "fleet.json").write_text("{\"nodes\": [{\"pid\": 1}]}")
+        damaged = corelay("down", "--dir", folder)
+        assert damaged.returncode == 1 and "damaged" in damaged.stderr
+
+
+def test_a_taken_port_is_named_with_its_holder():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as holder:
+        holder.bind(("127.0.0.1", ports.base + 6))
+        holder.listen()
+        done = corelay("up", "--dir", folder, *base_flags(ports))
+        assert done.returncode == 1
+        for word in (str(ports.base + 6), "API of node 2", f"pid {os.getpid()}", "--base"):
+            assert word in done.stderr, (word, done.stderr)
+        print("    " + done.stderr.strip().replace("\n", "\n    "))
+
+
+def test_a_node_that_cannot_start_is_shown_with_its_log():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder:
+        done = corelay("up", "--dir", folder, *base_flags(ports), env={**os.environ, "OPTIMUM_MESH_MAX": "none"})
+        assert done.returncode == 1 and "node 1 ended" in done.stderr and "OPTIMUM_MESH_MAX" in done.stderr, done.stderr
+        assert not pathlib.Path(folder, "fleet.json").exists()
+        missing = corelay("up", "--dir", folder, "--corelayd", "/nowhere/corelayd", *base_flags(ports))
+        assert missing.returncode == 1 and "/nowhere/corelayd" in missing.stderr
+
+
+main()

@@ -1,0 +1,333 @@
+// The only file that sees CLI11. Each verb has one function here that names its options; what the
+// verb does is in its own file.
+#include "tools/corelay/command_line.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "tools/corelay/commands.h"
+#include "tools/corelay/text.h"
+
+namespace corelay::tools {
+namespace {
+
+constexpr const char* exit_codes_text =
+    "Exit codes\n"
+    "  0  done\n"
+    "  1  failed for another reason; the message says which\n"
+    "  2  the command line, or a file it names, is wrong\n"
+    "  3  nobody answers at the address\n"
+    "  4  the node refused the message: too large, no peers, the same bytes again\n"
+    "  5  no answer, or too few messages, in the time given\n";
+
+/// What parsing chose: the verb to run once everything is known.
+struct Choice {
+  Console console;
+  std::function<ExitCode(const Console&)> run;
+};
+
+/// Options as "--name TYPE=default", without the library's remarks on which exclude which.
+class OptionFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    std::string text;
+    if (!option->get_type_name().empty() && option->get_type_size() != 0)
+      text += " " + option->get_type_name();
+    if (!option->get_default_str().empty()) text += "=" + option->get_default_str();
+    if (option->get_required()) text += " (required)";
+    return text;
+  }
+};
+
+/// An option whose text is a time ("250ms", "2s").
+void add_duration(CLI::App& verb, const std::string& name, const std::string& help,
+                  std::function<void(std::chrono::milliseconds)> take) {
+  verb.add_option_function<std::string>(
+          name,
+          [take = std::move(take), name](const std::string& text) {
+            const auto time = parse_duration(text);
+            if (!time)
+              throw CLI::ValidationError(
+                  name, fmt::format("'{}' is not a time such as 250ms, 2s or 1m", text));
+            take(*time);
+          },
+          help)
+      ->type_name("TIME");
+}
+
+CLI::App& add_verb(CLI::App& parent, const std::string& name, const std::string& help,
+                   const std::string& examples) {
+  CLI::App* verb = parent.add_subcommand(name, help);
+  verb->fallthrough();
+  if (!examples.empty()) verb->footer("Examples\n" + examples);
+  return *verb;
+}
+
+void add_keygen(CLI::App& app, Choice& choice) {
+  CLI::App& verb = add_verb(
+      app, "keygen", "Make a node's identity and print its peer id",
+      "  corelay keygen                     identity/p2p.key, kept where it is there already\n"
+      "  corelay keygen --out /etc/corelay\n"
+      "  corelay keygen --out node7.key --output json\n");
+  auto options = std::make_shared<KeygenOptions>();
+  verb.add_option("--out", options->out,
+                  "Folder of p2p.key, or the file itself where the name ends in .key")
+      ->type_name("DIR|FILE.key")
+      ->capture_default_str();
+  verb.callback([options, &choice] {
+    choice.run = [options](const Console& c) { return keygen(c, *options); };
+  });
+}
+
+void add_publish(CLI::App& app, Choice& choice) {
+  CLI::App& verb =
+      add_verb(app, "publish", "Publish messages through a node, and wait for its word on each",
+               "  corelay publish --addr localhost:33222 --topic news --message hello\n"
+               "  corelay publish --topic blocks --file block.bin --file next.bin\n"
+               "  corelay publish --topic load --random 100KiB --count 50 --sleep 20ms\n"
+               "  seq 10 | corelay publish --topic numbers --lines\n");
+  auto options = std::make_shared<PublishOptions>();
+  verb.add_option("--addr", options->address, "The node's sidecar")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  verb.add_option("--topic", options->topic, "Topic to publish on")->type_name("TOPIC")->required();
+  CLI::Option* message =
+      verb.add_option("--message,--msg", options->message, "Text to publish")->type_name("TEXT");
+  CLI::Option* file = verb.add_option("--file", options->files,
+                                      "File to publish ('-': standard input); may be repeated")
+                          ->type_name("PATH")
+                          ->expected(1)
+                          ->take_all();
+  CLI::Option* random =
+      verb.add_option_function<std::string>(
+              "--random",
+              [options](const std::string& text) {
+                options->random_bytes = parse_bytes(text);
+                if (!options->random_bytes) {
+                  throw CLI::ValidationError(
+                      "--random",
+                      fmt::format("'{}' is not a size such as 1000, 64KiB or 4MiB", text));
+                }
+              },
+              "Publish random bytes, this many")
+          ->type_name("SIZE");
+  CLI::Option* lines =
+      verb.add_flag("--lines", options->is_line_by_line, "Publish each line of standard input");
+  message->excludes(file, random, lines);
+  file->excludes(random, lines);
+  random->excludes(lines);
+  verb.add_option("--count", options->count,
+                  "Messages to publish; with --message the second is TEXT1, the third TEXT2, ...: "
+                  "the same\n"
+                  "bytes twice would be one message")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber)
+      ->excludes(file, lines);
+  add_duration(verb, "--sleep", "Pause between two messages [0s]",
+               [options](auto time) { options->sleep = time; });
+  add_duration(verb, "--timeout", "Longest wait for the node's answer to a message [45s]",
+               [options](auto time) { options->timeout = time; });
+  verb.callback([options, &choice] {
+    choice.run = [options](const Console& c) { return publish(c, *options); };
+  });
+}
+
+void add_subscribe(CLI::App& app, Choice& choice) {
+  CLI::App& verb =
+      add_verb(app, "subscribe", "Print the messages of one or more topics until Ctrl-C",
+               "  corelay subscribe --addr localhost:33221 --topic news\n"
+               "  corelay subscribe --topic a --topic b --output json\n"
+               "  corelay subscribe --topic blocks --output-dir received\n"
+               "  corelay subscribe --topic blocks --count 1 --raw > block.bin\n");
+  auto options = std::make_shared<SubscribeOptions>();
+  verb.add_option("--addr", options->address, "The node's sidecar")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  verb.add_option("--topic", options->topics, "Topic to subscribe to; may be repeated")
+      ->type_name("TOPIC")
+      ->required()
+      ->expected(1)
+      ->take_all();
+  verb.add_option("--count", options->count, "End after this many messages [no end]")
+      ->type_name("N");
+  add_duration(verb, "--timeout",
+               "End after this time; fewer messages than --count is exit code 5 [no end]",
+               [options](auto time) { options->timeout = time; });
+  CLI::Option* raw =
+      verb.add_flag("--raw", options->is_raw, "Write the payloads' bytes and nothing else");
+  verb.add_option("--output-dir", options->directory,
+                  "Write each payload to a file of its own in this folder")
+      ->type_name("DIR")
+      ->excludes(raw);
+  verb.callback([options, &choice] {
+    choice.run = [options](const Console& c) { return subscribe(c, *options); };
+  });
+}
+
+void add_node(CLI::App& app, Choice& choice) {
+  CLI::App& verb = add_verb(app, "node", "Ask a node's HTTP API: health, state, version, peers",
+                            "  corelay node health --api localhost:9091\n"
+                            "  corelay node state --api localhost:9091 --output json\n"
+                            "  corelay node peers --api localhost:9092\n");
+  verb.require_subcommand(1);
+  auto options = std::make_shared<NodeOptions>();
+  verb.add_option("--api", options->address, "The node's API")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  add_duration(verb, "--timeout", "Longest wait for the answer [5s]",
+               [options](auto time) { options->timeout = time; });
+  const auto add_question = [&](const char* name, const char* help, NodeQuestion question) {
+    add_verb(verb, name, help, "").callback([options, question, &choice] {
+      options->question = question;
+      choice.run = [options](const Console& c) { return node(c, *options); };
+    });
+  };
+  add_question("health", "Status, mode, CPU, memory and disk", NodeQuestion::health);
+  add_question("state", "Peer id, addresses, peers and topics", NodeQuestion::state);
+  add_question("version", "Version and commit", NodeQuestion::version);
+  add_question("peers", "Peer ids of the connected peers, one a line", NodeQuestion::peers);
+}
+
+void add_up(CLI::App& app, Choice& choice) {
+  CLI::App& verb =
+      add_verb(app, "up", "Start a local fleet, send a file through it and stay up until Ctrl-C",
+               "  corelay up\n"
+               "  corelay up --detach && corelay down\n"
+               "  corelay up --nodes 8 --base 24000 --dir /tmp/eight\n"
+               "  corelay up --file block.bin --output json\n");
+  auto options = std::make_shared<UpOptions>();
+  verb.add_option("--nodes", options->nodes, "Nodes to start")
+      ->type_name("N")
+      ->capture_default_str();
+  verb.add_option("--dir", options->directory, "Folder of identities, logs and pid files")
+      ->type_name("DIR")
+      ->envname("CORELAY_DIR")
+      ->capture_default_str();
+  verb.add_flag("--detach", options->is_detached,
+                "Leave the fleet running in the background; 'corelay down' stops it");
+  verb.add_option("--file", options->file, "File to send through the fleet [4 MiB of random bytes]")
+      ->type_name("PATH");
+  verb.add_flag("!--no-demo", options->has_demo, "Form the mesh and send nothing");
+  verb.add_option_function<std::uint16_t>(
+          "--base",
+          [options](std::uint16_t base) {
+            options->sidecar_port = base;
+            options->api_port = static_cast<std::uint16_t>(base + 100);
+            options->p2p_port = static_cast<std::uint16_t>(base + 200);
+          },
+          "Other ports: sidecars from PORT on, APIs from PORT+100, p2p from PORT+200")
+      ->type_name("PORT")
+      ->check(CLI::Range(1024, 65000));
+  verb.add_option("--sidecar-port", options->sidecar_port,
+                  "Sidecar of node 1; the next nodes follow")
+      ->capture_default_str();
+  verb.add_option("--api-port", options->api_port, "API of node 1")->capture_default_str();
+  verb.add_option("--p2p-port", options->p2p_port, "p2p of node 1, TCP and UDP")
+      ->capture_default_str();
+  verb.add_option("--corelayd", options->corelayd, "The node program [beside corelay, then PATH]")
+      ->type_name("PATH");
+  add_duration(verb, "--timeout", "Longest wait for the mesh, and for the file [15s]",
+               [options](auto time) { options->timeout = time; });
+  verb.callback(
+      [options, &choice] { choice.run = [options](const Console& c) { return up(c, *options); }; });
+}
+
+void add_down(CLI::App& app, Choice& choice) {
+  CLI::App& verb = add_verb(app, "down", "Stop the fleet that 'corelay up' started",
+                            "  corelay down\n  corelay down --dir /tmp/eight\n");
+  auto options = std::make_shared<DownOptions>();
+  verb.add_option("--dir", options->directory, "Folder given to 'corelay up'")
+      ->type_name("DIR")
+      ->envname("CORELAY_DIR")
+      ->capture_default_str();
+  add_duration(verb, "--timeout", "Longest wait for a clean stop; then nodes are killed [10s]",
+               [options](auto time) { options->timeout = time; });
+  verb.callback([options, &choice] {
+    choice.run = [options](const Console& c) { return down(c, *options); };
+  });
+}
+
+/// What is wrong with the words, in ours where the library's are unclear.
+std::string reason_of(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  const bool has_verb = !app.get_subcommands().empty();
+  if (has_verb || argc < 2 || argv[1][0] == '-')
+    return has_verb || argc >= 2 ? error.what() : "no command given";
+  return fmt::format("there is no command '{}'", argv[1]);
+}
+
+/// The nearest known word for the first unknown one, or where to read more.
+std::string remedy_for(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string_view> names;
+  std::vector<std::string> kept;
+  const CLI::App* deepest = &app;
+  for (const CLI::App* chosen : app.get_subcommands()) deepest = chosen;
+  for (const CLI::App* verb : deepest->get_subcommands([](const CLI::App*) { return true; }))
+    kept.push_back(verb->get_name());
+  for (const CLI::Option* option : deepest->get_options()) {
+    for (const std::string& name : option->get_lnames()) kept.push_back("--" + name);
+  }
+  names.assign(kept.begin(), kept.end());
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word =
+        std::string_view(argv[i]).substr(0, std::string_view(argv[i]).find('='));
+    if (std::find(names.begin(), names.end(), word) != names.end()) continue;
+    const std::string_view near = nearest(word, names);
+    const bool is_flag = word.starts_with("-");
+    if (!near.empty() && is_flag == near.starts_with("-"))
+      return fmt::format("'{}' instead of '{}'", near, word);
+  }
+  std::string path = "corelay";
+  if (deepest != &app) path += " " + deepest->get_name();
+  return path + " --help";
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  Choice choice;
+  CLI::App app("corelay: publish, subscribe and look after Corelay nodes", "corelay");
+  app.footer(std::string("Examples\n"
+                         "  corelay up                                                a local "
+                         "fleet of four nodes\n"
+                         "  corelay subscribe --addr localhost:33221 --topic news\n"
+                         "  corelay publish --addr localhost:33222 --topic news --message hello\n"
+                         "  corelay node state --api localhost:9091\n\n") +
+             exit_codes_text + "\nNO_COLOR=1 turns colour off.");
+  app.require_subcommand(1);
+  const auto formatter = std::make_shared<OptionFormatter>();
+  formatter->column_width(36);
+  app.formatter(formatter);
+  const std::map<std::string, Format> formats{
+      {"table", Format::table}, {"json", Format::json}, {"yaml", Format::yaml}};
+  app.add_option_function<std::string>(
+         "--output", [&](const std::string& name) { choice.console.choose(formats.at(name)); },
+         "How results are printed: table, json (one object a line) or yaml [table]")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"table", "json", "yaml"}));
+  add_keygen(app, choice);
+  add_publish(app, choice);
+  add_subscribe(app, choice);
+  add_node(app, choice);
+  add_up(app, choice);
+  add_down(app, choice);
+  add_verb(app, "version", "Version and commit of this program", "").callback([&] {
+    choice.run = version;
+  });
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {  // --help
+    return app.exit(asked);
+  } catch (const CLI::ParseError& error) {
+    return static_cast<int>(choice.console.fail(ExitCode::usage, reason_of(app, error, argc, argv),
+                                                remedy_for(app, argc, argv)));
+  }
+  return static_cast<int>(choice.run(choice.console));
+}
+
+}  // namespace corelay::tools

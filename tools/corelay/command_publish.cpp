@@ -1,0 +1,214 @@
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "codec/bytes.h"
+#include "tools/corelay/commands.h"
+#include "tools/corelay/digest.h"
+#include "tools/corelay/http_get.h"
+#include "tools/corelay/sidecar_client.h"
+#include "tools/corelay/text.h"
+
+namespace corelay::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// One payload and how it is called in what we print.
+struct Payload {
+  std::string bytes;
+  std::string name;  // file name; empty for text given on the command line
+};
+
+std::string random_payload(std::size_t size) {
+  std::string bytes(size, '\0');
+  for (std::size_t at = 0; at < size;) {
+    const ssize_t taken = getrandom(bytes.data() + at, size - at, 0);
+    if (taken > 0) at += static_cast<std::size_t>(taken);
+  }
+  return bytes;
+}
+
+Expected<std::string> read_file(const std::string& path) {
+  if (path == "-") return std::string{std::istreambuf_iterator<char>(std::cin), {}};
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return fail(ErrorCode::not_found, path, "cannot be opened", errno);
+  std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  if (file.bad()) return fail(ErrorCode::internal, path, "cannot be read", errno);
+  return bytes;
+}
+
+/// Sends one payload and waits for the node's word on it.
+class Publisher {
+ public:
+  Publisher(const Console& console, const PublishOptions& options, SidecarClient& client)
+      : console_(console), options_(options), client_(client) {}
+
+  [[nodiscard]] ExitCode send(const Payload& payload) {
+    const auto sent_at = Clock::now();
+    digest_ = sha256(payload.bytes);
+    const bool is_written = client_.publish(options_.topic, payload.bytes);
+    const auto deadline = sent_at + options_.timeout;
+    while (Clock::now() < deadline) {
+      const auto event = client_.next(std::chrono::milliseconds(100));
+      if (!event) {
+        say_waiting(Clock::now() - sent_at);
+        continue;
+      }
+      if (const auto* ended = std::get_if<SidecarEnded>(&*event)) return report_end(ended->error);
+      const auto* trace = std::get_if<Trace>(&*event);
+      if (trace == nullptr || !is_ours(*trace)) continue;
+      if (trace->kind == TraceKind::published)
+        return report_published(payload, Clock::now() - sent_at);
+      if (trace->kind == TraceKind::rejected) return report_refused(trace->reason);
+    }
+    return console_.fail(
+        ExitCode::timed_out,
+        fmt::format("{} did not say within {} what became of the message{}", options_.address,
+                    human_time(options_.timeout), is_written ? "" : " (the stream is closed)"),
+        "'corelay node health' and the node's log; --timeout for a longer wait");
+  }
+
+ private:
+  /// A node that refuses before it has hashed sends no id, or zeros.
+  [[nodiscard]] bool is_ours(const Trace& trace) const {
+    const bool has_no_id =
+        trace.message_id.find_first_not_of(std::string_view("0\0", 2)) == std::string::npos;
+    return has_no_id || trace.message_id == digest_ || trace.message_id == hex();
+  }
+  [[nodiscard]] std::string hex() const { return to_hex(as_bytes(digest_)); }
+
+  /// One remark after two seconds of silence: the usual reason is a node without peers.
+  void say_waiting(Clock::duration waited) {
+    if (waited < std::chrono::seconds(2) || std::exchange(has_said_waiting_, true)) return;
+    console_.note(
+        "No answer yet. While no peer takes part in the topic, a node holds a message and refuses "
+        "it "
+        "in the end (publish.hold_ms).");
+  }
+
+  ExitCode report_published(const Payload& payload, Clock::duration took) const {
+    if (console_.is_table()) {
+      const bool is_text =
+          payload.name.empty() && payload.bytes.size() <= 512 && is_printable(payload.bytes);
+      if (is_text) {
+        console_.print(fmt::format("Published {} to {}\n", in_quotes(payload.bytes),
+                                   in_quotes(options_.topic)));
+      } else {
+        console_.print(fmt::format("Published {}{} to {} in {}\n",
+                                   exact_bytes(payload.bytes.size()),
+                                   payload.name.empty() ? "" : " of " + payload.name,
+                                   in_quotes(options_.topic), human_time(took)));
+        console_.print(console_.dim(fmt::format("  message id (SHA-256) {}", hex())) + "\n");
+      }
+    }
+    console_.print_value(
+        {{"status", "published"},
+         {"topic", options_.topic},
+         {"message_id", hex()},
+         {"bytes", payload.bytes.size()},
+         {"milliseconds", std::chrono::duration<double, std::milli>(took).count()}});
+    return ExitCode::ok;
+  }
+
+  ExitCode report_refused(const std::string& reason) const {
+    return console_.fail(ExitCode::refused,
+                         fmt::format("{} refused the message: {}", options_.address,
+                                     reason.empty() ? "no reason given" : reason));
+  }
+
+  ExitCode report_end(const Error& error) const {
+    switch (error.code) {
+      case ErrorCode::too_large:
+      case ErrorCode::invalid_argument:
+      case ErrorCode::permission_denied:
+      case ErrorCode::unauthenticated:
+        return report_refused(error.what);
+      default:
+        break;
+    }
+    return console_.fail(
+        ExitCode::unreachable,
+        fmt::format("{} went away before it said what became of the message: {}", options_.address,
+                    error.what),
+        "'corelay node health', then publish again: the same bytes are delivered once at most");
+  }
+
+  const Console& console_;
+  const PublishOptions& options_;
+  SidecarClient& client_;
+  std::string digest_;
+  bool has_said_waiting_ = false;
+};
+
+/// Publishes each line of standard input as it comes.
+ExitCode publish_lines(Publisher& publisher, const PublishOptions& options) {
+  std::string line;
+  bool is_first = true;
+  while (std::getline(std::cin, line)) {
+    if (!std::exchange(is_first, false)) std::this_thread::sleep_for(options.sleep);
+    if (const ExitCode code = publisher.send({line, ""}); code != ExitCode::ok) return code;
+  }
+  return ExitCode::ok;
+}
+
+/// The n-th payload (from 0), made when it is due.
+Expected<Payload> payload_at(const PublishOptions& options, std::uint64_t n) {
+  if (options.message)
+    return Payload{n == 0 ? *options.message : *options.message + std::to_string(n), ""};
+  if (options.random_bytes) return Payload{random_payload(*options.random_bytes), "random bytes"};
+  const std::string path = options.files.empty() ? "-" : options.files.at(n);
+  auto bytes = read_file(path);
+  if (!bytes) return tl::make_unexpected(bytes.error());
+  return Payload{std::move(*bytes), path == "-" ? "" : path};
+}
+
+}  // namespace
+
+ExitCode publish(const Console& console, const PublishOptions& options) {
+  if (const auto parts = split_address(options.address); !parts) {
+    return console.fail(ExitCode::usage, parts.error().what, "--addr localhost:33221");
+  }
+  const bool is_from_input = !options.message && !options.random_bytes && options.files.empty();
+  if (is_from_input && isatty(STDIN_FILENO) == 1) {
+    return console.fail(
+        ExitCode::usage, "nothing to publish",
+        "--message TEXT, --file PATH, --random SIZE, or pipe the message to standard input");
+  }
+  for (const std::string& path : options.files) {
+    if (path != "-" && access(path.c_str(), R_OK) != 0) {
+      return console.fail(ExitCode::usage,
+                          fmt::format("cannot read {}: {}", path, std::strerror(errno)));
+    }
+  }
+  auto client = SidecarClient::open(options.address, std::chrono::seconds(5));
+  if (!client) {
+    const bool is_late = client.error().code == ErrorCode::timed_out;
+    return console.fail(
+        is_late ? ExitCode::timed_out : ExitCode::unreachable,
+        fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),
+        "--addr HOST:PORT of a running node; 'corelay up' starts four, at localhost:33221 to "
+        "33224");
+  }
+  Publisher publisher(console, options, **client);
+  if (options.is_line_by_line) return publish_lines(publisher, options);
+
+  const std::uint64_t count = options.files.empty() ? options.count : options.files.size();
+  for (std::uint64_t n = 0; n < count; ++n) {
+    if (n > 0) std::this_thread::sleep_for(options.sleep);
+    const auto payload = payload_at(options, n);
+    if (!payload) return console.fail(ExitCode::usage, payload.error().describe());
+    if (const ExitCode code = publisher.send(*payload); code != ExitCode::ok) return code;
+  }
+  return ExitCode::ok;
+}
+
+}  // namespace corelay::tools

@@ -1,0 +1,206 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "tools/corelay/commands.h"
+#include "tools/corelay/demo.h"
+#include "tools/corelay/fleet.h"
+#include "tools/corelay/interrupt.h"
+#include "tools/corelay/text.h"
+
+namespace corelay::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+using std::chrono::milliseconds;
+
+constexpr milliseconds stop_grace{5000};
+
+ExitCode report(const Console& console, const Error& error) {
+  switch (error.code) {
+    case ErrorCode::invalid_argument:
+      return console.fail(ExitCode::usage, error.what);
+    case ErrorCode::already_exists:
+      return console.fail(ExitCode::failed, error.what,
+                          "stop it ('corelay down' for a fleet), or move this fleet with --base "
+                          "PORT and --dir DIR");
+    case ErrorCode::not_found:
+      return console.fail(
+          ExitCode::failed, error.describe(),
+          "build it (cmake --build build/dev --target corelayd), or name it with --corelayd PATH");
+    case ErrorCode::timed_out:
+      return console.fail(ExitCode::timed_out, error.what);
+    case ErrorCode::closed:
+      return console.fail(ExitCode::failed, error.what);
+    default:
+      return console.fail(ExitCode::failed, error.describe());
+  }
+}
+
+std::string nodes_table(const Console& console, const Fleet& fleet) {
+  Table table({"node", "sidecar", "API", "p2p", "pid", "peer id"});
+  table.align_right({0});
+  for (const FleetNode& node : fleet.nodes()) {
+    table.add_row({std::to_string(node.number), std::to_string(node.sidecar_port),
+                   std::to_string(node.api_port), std::to_string(node.p2p_port),
+                   std::to_string(node.process.pid), console.dim(node.peer_id)});
+  }
+  return table.text("  ");
+}
+
+std::string demo_table(const Console& console, const DemoResult& demo) {
+  Table table({"node", "arrived after", "bytes", "SHA-256"});
+  table.align_right({0, 1, 2});
+  for (const DemoArrival& arrival : demo.arrivals) {
+    table.add_row({std::to_string(arrival.node), human_time(arrival.after),
+                   with_commas(arrival.bytes),
+                   arrival.is_same ? console.green("✓ the same") : console.red("✗ differs")});
+  }
+  return table.text("  ");
+}
+
+Json to_json(const Fleet& fleet, Clock::duration formed_after, const DemoResult* demo) {
+  const auto ms = [](std::chrono::nanoseconds time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+  };
+  Json nodes = Json::array();
+  for (const FleetNode& node : fleet.nodes()) {
+    nodes.push_back({{"node", node.number},
+                     {"peer_id", node.peer_id},
+                     {"pid", node.process.pid},
+                     {"sidecar", node.sidecar()},
+                     {"api", node.api()},
+                     {"p2p_port", node.p2p_port},
+                     {"log", node.log().string()}});
+  }
+  Json value{{"nodes", nodes}, {"mesh_formed_ms", ms(formed_after)}};
+  if (demo == nullptr) return value;
+  Json arrivals = Json::array();
+  for (const DemoArrival& arrival : demo->arrivals) {
+    arrivals.push_back({{"node", arrival.node},
+                        {"milliseconds", ms(arrival.after)},
+                        {"bytes", arrival.bytes},
+                        {"sha256_matches", arrival.is_same}});
+  }
+  value["demo"] = {{"topic", demo->topic},         {"file", demo->file},
+                   {"bytes", demo->bytes},         {"sha256", demo->sha256},
+                   {"publisher", demo->publisher}, {"arrivals", arrivals}};
+  return value;
+}
+
+/// How the user can call us from where they are: the shorter of the relative and the absolute path.
+std::string own_name() {
+  const auto self = std::filesystem::read_symlink("/proc/self/exe");
+  const std::string relative = self.lexically_proximate(std::filesystem::current_path()).string();
+  if (relative.size() >= self.string().size()) return self.string();
+  return relative.find('/') == std::string::npos ? "./" + relative : relative;
+}
+
+void print_hints(const Console& console, const Fleet& fleet, const UpOptions& options) {
+  const FleetNode& first = fleet.nodes().front();
+  const FleetNode& second = fleet.nodes()[fleet.nodes().size() > 1 ? 1 : 0];
+  const std::string corelay = own_name();
+  console.print_table(
+      fmt::format("\nNow you\n"
+                  "  {0} subscribe --addr {1} --topic mytopic\n"
+                  "  {0} publish --addr {2} --topic mytopic --message hello\n"
+                  "  curl http://localhost:{3}/api/v1/node-state\n",
+                  corelay, first.sidecar(), second.sidecar(), first.api_port));
+  const std::string logs = (fleet.directory() / "node*" / "corelayd.log").string();
+  if (options.is_detached) {
+    const std::string where = options.directory == "run" ? "" : " --dir " + options.directory;
+    console.print_table(fmt::format(
+        "\nRunning in the background; logs in {}; stop with\n  {} down{}\n", logs, corelay, where));
+  } else {
+    console.print_table(fmt::format("\nRunning; logs in {}; Ctrl-C stops the fleet.\n", logs));
+  }
+}
+
+/// Stays until Ctrl-C, and says when a node ends before that. All gone is a failure.
+ExitCode stay_up(const Console& console, const Fleet& fleet) {
+  std::set<std::uint32_t> gone;
+  while (!is_interrupted()) {
+    std::this_thread::sleep_for(milliseconds(50));
+    for (const FleetNode& node : fleet.nodes()) {
+      if (gone.contains(node.number) || is_running(node.process)) continue;
+      gone.insert(node.number);
+      const auto ending = ending_of_child(node.process.pid);
+      console.note(fmt::format("Node {} ended ({}); its log: {}", node.number,
+                               ending.value_or("gone"), node.log().string()));
+    }
+    if (gone.size() == fleet.nodes().size())
+      return console.fail(ExitCode::failed, "no node is left");
+  }
+  return ExitCode::ok;
+}
+
+/// Mesh, then demo; prints as it goes. Errors leave the nodes running: the caller stops them.
+Expected<void> bring_up(const Console& console, const UpOptions& options, Fleet& fleet,
+                        Clock::time_point started_at) {
+  if (const auto formed = fleet.wait_for_mesh(options.timeout, is_interrupted); !formed) {
+    return tl::make_unexpected(formed.error());
+  }
+  const auto formed_after = Clock::now() - started_at;
+  console.print_table(nodes_table(console, fleet));
+  console.print_table(
+      fmt::format("\n{} Mesh formed in {}: every node is connected to the {} others\n",
+                  console.green("✓"), human_time(formed_after), fleet.nodes().size() - 1));
+  if (!options.has_demo) {
+    console.print_value(to_json(fleet, formed_after, nullptr));
+    return {};
+  }
+  const auto file = demo_file(fleet, options.file);
+  if (!file) return tl::make_unexpected(file.error());
+  const auto demo = run_demo(fleet, *file, options.timeout);
+  if (!demo) return tl::make_unexpected(demo.error());
+  console.print_table(
+      fmt::format("{} Published {} through node {} on topic \"{}\"\n  {}\n  {}\n\n{}",
+                  console.green("✓"), human_bytes(demo->bytes), demo->publisher, demo->topic,
+                  console.dim(fmt::format("{}, {} bytes", demo->file, with_commas(demo->bytes))),
+                  console.dim("SHA-256 " + demo->sha256), demo_table(console, *demo)));
+  console.print_value(to_json(fleet, formed_after, &*demo));
+  const bool is_same = std::all_of(demo->arrivals.begin(), demo->arrivals.end(),
+                                   [](const auto& a) { return a.is_same; });
+  if (!is_same)
+    return fail(ErrorCode::internal, "demo", "a node received other bytes than were sent");
+  return {};
+}
+
+}  // namespace
+
+ExitCode up(const Console& console, const UpOptions& options) {
+  if (!options.file.empty() && access(options.file.c_str(), R_OK) != 0) {
+    return console.fail(ExitCode::usage,
+                        fmt::format("cannot read {}: {}", options.file, std::strerror(errno)));
+  }
+  catch_interrupts();
+  auto fleet = Fleet::plan(options);
+  if (!fleet) return report(console, fleet.error());
+  console.print_table(console.bold(fmt::format("Corelay: {} nodes on 127.0.0.1", options.nodes)) +
+                      "\n\n");
+  const auto started_at = Clock::now();
+  if (const auto started = fleet->start(options); !started) return report(console, started.error());
+
+  if (const auto shown = bring_up(console, options, *fleet, started_at); !shown) {
+    fleet->stop(stop_grace);
+    if (is_interrupted()) return ExitCode::ok;
+    return report(console, shown.error());
+  }
+  print_hints(console, *fleet, options);
+  if (options.is_detached) return ExitCode::ok;
+
+  const ExitCode code = stay_up(console, *fleet);
+  const std::size_t running = fleet->running().size();
+  const std::size_t killed = fleet->stop(stop_grace);
+  console.print_table(fmt::format("\nStopped {} node{}{}\n", running, running == 1 ? "" : "s",
+                                  killed == 0 ? "" : fmt::format("; {} had to be killed", killed)));
+  return killed > 0 ? ExitCode::failed : code;
+}
+
+}  // namespace corelay::tools

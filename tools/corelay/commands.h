@@ -1,0 +1,84 @@
+/// The verbs of the command line: one function each, its options in a struct. command_line.cpp
+/// fills the structs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/corelay/console.h"
+#include "tools/corelay/exit_code.h"
+
+namespace corelay::tools {
+
+/// Makes `p2p.key` where there is none, and says the peer id.
+struct KeygenOptions {
+  std::string out = "identity";  // a folder, or the file itself where the name ends in .key
+};
+[[nodiscard]] ExitCode keygen(const Console& console, const KeygenOptions& options);
+
+/// Publishes through a node's sidecar, and waits until the node says what became of each message.
+struct PublishOptions {
+  std::string address = "localhost:33212";
+  std::string topic;
+  std::optional<std::string> message;
+  std::vector<std::string> files;  // "-" is standard input
+  std::optional<std::uint64_t>
+      random_bytes;                    // payloads of this size from the system's random source
+  bool is_line_by_line = false;        // each line of standard input is a message
+  std::uint64_t count = 1;             // of --message and --random
+  std::chrono::milliseconds sleep{0};  // between two messages
+  std::chrono::milliseconds timeout{
+      45'000};  // for the node's answer to one message; nodes hold one for 30 s while alone
+};
+[[nodiscard]] ExitCode publish(const Console& console, const PublishOptions& options);
+
+/// Prints what arrives on topics until Ctrl-C, `count` messages or `timeout`.
+struct SubscribeOptions {
+  std::string address = "localhost:33212";
+  std::vector<std::string> topics;
+  std::uint64_t count = 0;  // 0 = no end
+  std::optional<std::chrono::milliseconds>
+      timeout;            // for the whole run; fewer messages than `count` is a failure
+  bool is_raw = false;    // payload bytes and nothing else
+  std::string directory;  // one file a message where not empty
+};
+[[nodiscard]] ExitCode subscribe(const Console& console, const SubscribeOptions& options);
+
+/// Asks a node's HTTP API.
+enum class NodeQuestion { health, state, version, peers };
+struct NodeOptions {
+  std::string address = "localhost:9090";
+  NodeQuestion question = NodeQuestion::health;
+  std::chrono::milliseconds timeout{5'000};
+};
+[[nodiscard]] ExitCode node(const Console& console, const NodeOptions& options);
+
+/// Starts a local fleet, sends a file through it and shows when and whether it arrived.
+struct UpOptions {
+  std::uint32_t nodes = 4;
+  std::string directory = "run";
+  std::uint16_t sidecar_port =
+      33221;  // of node 1; node n has this + n - 1. The same for the other two.
+  std::uint16_t api_port = 9091;
+  std::uint16_t p2p_port = 7071;
+  bool is_detached = false;
+  bool has_demo = true;
+  std::string file;                           // sent in the demo; empty = random bytes made for it
+  std::string corelayd;                       // the program; empty = beside this one, then PATH
+  std::chrono::milliseconds timeout{15'000};  // for the mesh to form
+};
+[[nodiscard]] ExitCode up(const Console& console, const UpOptions& options);
+
+/// Stops the fleet that `up` recorded in a directory.
+struct DownOptions {
+  std::string directory = "run";
+  std::chrono::milliseconds timeout{10'000};  // for a clean stop; then the node is killed
+};
+[[nodiscard]] ExitCode down(const Console& console, const DownOptions& options);
+
+[[nodiscard]] ExitCode version(const Console& console);
+
+}  // namespace corelay::tools

@@ -1,0 +1,331 @@
+#include "tools/corelay/fleet.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <deque>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "control/libp2p/identity.h"
+#include "tools/corelay/http_get.h"
+
+namespace corelay::tools {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr std::uint32_t nodes_max = 64;
+constexpr std::uint64_t message_bytes_max =
+    16u << 20;  // what the fleet carries unless OPTIMUM_MAX_MSG_SIZE says otherwise
+
+struct PortUse {
+  std::uint16_t port;
+  const char* what;
+  Transport transport;
+};
+std::array<PortUse, 4> ports_of(const FleetNode& node) {
+  return {{{node.sidecar_port, "the sidecar", Transport::tcp},
+           {node.api_port, "the HTTP API", Transport::tcp},
+           {node.p2p_port, "p2p", Transport::tcp},
+           {node.p2p_port, "p2p", Transport::udp}}};
+}
+
+Expected<void> check_ports(const FleetNode& node) {
+  for (const PortUse& use : ports_of(node)) {
+    if (is_port_free(use.transport, use.port)) continue;
+    const std::string holder = port_holder(use.transport, use.port);
+    return fail(ErrorCode::already_exists, "up",
+                fmt::format("{} port {} ({} of node {}) is taken{}",
+                            use.transport == Transport::tcp ? "TCP" : "UDP", use.port, use.what,
+                            node.number, holder.empty() ? "" : " by " + holder));
+  }
+  return {};
+}
+
+Expected<std::string> prepare_identity(const fs::path& directory) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error)
+    return fail(ErrorCode::permission_denied, directory.string(),
+                "cannot be made: " + error.message());
+  const std::string path = directory / "p2p.key";
+  if (fs::exists(path)) {
+    const auto loaded = libp2p::Identity::load(path);
+    if (!loaded) return tl::make_unexpected(loaded.error());
+    return loaded->peer_id().text();
+  }
+  const auto identity = libp2p::Identity::generate();
+  if (const auto saved = identity.save(path); !saved) return tl::make_unexpected(saved.error());
+  return identity.peer_id().text();
+}
+
+/// corelayd as the options name it, or beside our own binary, or in PATH.
+Expected<std::string> find_corelayd(const std::string& named) {
+  std::error_code error;
+  std::vector<fs::path> candidates;
+  if (!named.empty()) {
+    candidates.emplace_back(named);
+  } else {
+    candidates.push_back(fs::read_symlink("/proc/self/exe", error).parent_path() / "corelayd");
+    std::istringstream path(std::getenv("PATH") == nullptr ? "" : std::getenv("PATH"));
+    for (std::string folder; std::getline(path, folder, ':');)
+      candidates.push_back(fs::path(folder) / "corelayd");
+  }
+  for (const fs::path& candidate : candidates) {
+    if (access(candidate.c_str(), X_OK) == 0 && fs::is_regular_file(candidate, error)) {
+      return fs::absolute(candidate).string();
+    }
+  }
+  return fail(
+      ErrorCode::not_found, "up",
+      named.empty() ? "no corelayd beside corelay and none in PATH" : "no program " + named);
+}
+
+/// The peers a node says it has; nothing while it does not answer.
+std::optional<std::vector<std::string>> peers_of(const FleetNode& node) {
+  const auto reply = http_get(node.api(), "/api/v1/node-state", milliseconds(500));
+  if (!reply || reply->status != 200) return std::nullopt;
+  const Json state = Json::parse(reply->body, nullptr, false);
+  if (!state.is_object() || !state.contains("peers") || !state["peers"].is_array())
+    return std::nullopt;
+  std::vector<std::string> peers;
+  for (const Json& peer : state["peers"]) {
+    if (peer.is_string()) peers.push_back(peer.get<std::string>());
+  }
+  return peers;
+}
+
+/// A node alone has nobody to be ready for: it is alive.
+bool is_ready(const FleetNode& node, bool is_alone) {
+  const auto reply = http_get(node.api(), is_alone ? "/livez" : "/readyz", milliseconds(500));
+  return reply && reply->status == 200;
+}
+
+/// Empty when the node is ready and knows every other; otherwise what it lacks.
+std::string lack_of(const FleetNode& node, const std::vector<FleetNode>& all) {
+  const auto peers = peers_of(node);
+  if (!peers)
+    return fmt::format("node {} does not answer on its API port {}", node.number, node.api_port);
+  std::string missing;
+  for (const FleetNode& other : all) {
+    if (other.number == node.number ||
+        std::find(peers->begin(), peers->end(), other.peer_id) != peers->end())
+      continue;
+    missing += (missing.empty() ? "" : ", ") + std::to_string(other.number);
+  }
+  if (!missing.empty())
+    return fmt::format("node {} is not connected to node {}", node.number, missing);
+  return is_ready(node, all.size() == 1)
+             ? ""
+             : fmt::format("node {} is connected but not ready (GET /readyz)", node.number);
+}
+
+}  // namespace
+
+std::string FleetNode::sidecar() const { return fmt::format("localhost:{}", sidecar_port); }
+std::string FleetNode::api() const { return fmt::format("127.0.0.1:{}", api_port); }
+
+std::string log_tail(const fs::path& path, std::size_t lines) {
+  std::ifstream file(path);
+  std::deque<std::string> last;
+  for (std::string line; std::getline(file, line);) {
+    last.push_back(line);
+    if (last.size() > lines) last.pop_front();
+  }
+  std::string text;
+  for (const std::string& line : last) text += "    " + line + "\n";
+  return text;
+}
+
+Expected<Fleet> Fleet::plan(const UpOptions& options) {
+  if (options.nodes < 1 || options.nodes > nodes_max) {
+    return fail(ErrorCode::invalid_argument, "up",
+                fmt::format("--nodes {} is not from 1 to {}", options.nodes, nodes_max));
+  }
+  const std::uint32_t highest =
+      std::max({options.sidecar_port, options.api_port, options.p2p_port});
+  if (highest + options.nodes - 1 > 65535) {
+    return fail(ErrorCode::invalid_argument, "up",
+                fmt::format("{} ports from {} on go beyond 65535", options.nodes, highest));
+  }
+  Fleet fleet;
+  fleet.directory_ = options.directory;
+  if (const auto old = load(options.directory); old && !old->running().empty()) {
+    return fail(ErrorCode::already_exists, "up",
+                fmt::format("a fleet of {} nodes already runs from {}", old->running().size(),
+                            options.directory));
+  }
+  for (std::uint32_t n = 0; n < options.nodes; ++n) {
+    FleetNode node;
+    node.number = n + 1;
+    node.sidecar_port = static_cast<std::uint16_t>(options.sidecar_port + n);
+    node.api_port = static_cast<std::uint16_t>(options.api_port + n);
+    node.p2p_port = static_cast<std::uint16_t>(options.p2p_port + n);
+    node.directory = fleet.directory_ / fmt::format("node{}", node.number);
+    if (const auto free = check_ports(node); !free) return tl::make_unexpected(free.error());
+    fleet.nodes_.push_back(std::move(node));
+  }
+  for (FleetNode& node : fleet.nodes_) {
+    auto peer_id = prepare_identity(node.directory / "identity");
+    if (!peer_id) return tl::make_unexpected(peer_id.error());
+    node.peer_id = std::move(*peer_id);
+  }
+  return fleet;
+}
+
+Launch Fleet::launch_of(const FleetNode& node, const std::string& program, bool is_detached) const {
+  Launch what;
+  what.program = program;
+  what.log_path = node.log();
+  what.is_detached = is_detached;
+  const char* limit = std::getenv("OPTIMUM_MAX_MSG_SIZE");
+  const char* cluster = std::getenv("CLUSTER_ID");
+  const char* level = std::getenv("LOG_LEVEL");
+  what.environment = {
+      {"NODE_MODE", "optimum"},
+      {"CLUSTER_ID", cluster == nullptr ? "corelay-local" : cluster},
+      {"LOG_LEVEL", level == nullptr ? "info" : level},
+      {"SIDECAR_PORT", std::to_string(node.sidecar_port)},
+      {"API_PORT", std::to_string(node.api_port)},
+      {"OPTIMUM_PORT", std::to_string(node.p2p_port)},
+      {"IDENTITY_DIR", fs::absolute(node.directory / "identity").string()},
+      {"OPTIMUM_MAX_MSG_SIZE", limit == nullptr ? std::to_string(message_bytes_max) : limit},
+      {"CORELAY_P2P_ADDRESS", "127.0.0.1"},
+      {"CORELAY_DATAPLANE_PIN_LCORES", "false"},  // many nodes share the cores of one machine
+      {"BOOTSTRAP_PEERS", ""}};
+  if (node.number > 1) {
+    const FleetNode& first = nodes_.front();
+    what.environment.back().second =
+        fmt::format("/ip4/127.0.0.1/tcp/{}/p2p/{}", first.p2p_port, first.peer_id);
+  }
+  return what;
+}
+
+Expected<void> Fleet::start(const UpOptions& options) {
+  const auto program = find_corelayd(options.corelayd);
+  if (!program) return tl::make_unexpected(program.error());
+  for (FleetNode& node : nodes_) {
+    std::ofstream(node.log(), std::ios::trunc).flush();
+    const auto process = launch(launch_of(node, *program, options.is_detached));
+    if (!process) {
+      stop(milliseconds(2000));
+      return tl::make_unexpected(process.error());
+    }
+    node.process = *process;
+  }
+  return record();
+}
+
+Expected<void> Fleet::record() const {
+  Json list = Json::array();
+  for (const FleetNode& node : nodes_) {
+    std::ofstream(node.directory / "pid") << node.process.pid << '\n';
+    list.push_back({{"number", node.number},
+                    {"pid", node.process.pid},
+                    {"start_ticks", node.process.start_ticks},
+                    {"peer_id", node.peer_id},
+                    {"sidecar_port", node.sidecar_port},
+                    {"api_port", node.api_port},
+                    {"p2p_port", node.p2p_port}});
+  }
+  std::ofstream file(directory_ / "fleet.json");
+  file << Json{{"nodes", list}}.dump(2) << '\n';
+  file.close();
+  if (!file)
+    return fail(ErrorCode::permission_denied, (directory_ / "fleet.json").string(),
+                "cannot be written", errno);
+  return {};
+}
+
+Expected<Fleet> Fleet::load(const fs::path& directory) {
+  std::ifstream file(directory / "fleet.json");
+  if (!file)
+    return fail(ErrorCode::not_found, directory.string(),
+                "no fleet is recorded here (no fleet.json)");
+  const Json record = Json::parse(file, nullptr, false);
+  const auto malformed = [&] {
+    return fail(ErrorCode::malformed, (directory / "fleet.json").string(), "is damaged");
+  };
+  if (!record.is_object() || !record.contains("nodes") || !record["nodes"].is_array())
+    return malformed();
+  Fleet fleet;
+  fleet.directory_ = directory;
+  for (const Json& entry : record["nodes"]) {
+    for (const char* key :
+         {"number", "pid", "start_ticks", "sidecar_port", "api_port", "p2p_port"}) {
+      if (!entry.is_object() || !entry.contains(key) || !entry[key].is_number_unsigned())
+        return malformed();
+    }
+    FleetNode node;
+    node.number = entry["number"];
+    node.process = {entry["pid"], entry["start_ticks"]};
+    node.peer_id = entry.value("peer_id", "");
+    node.sidecar_port = entry["sidecar_port"];
+    node.api_port = entry["api_port"];
+    node.p2p_port = entry["p2p_port"];
+    node.directory = directory / fmt::format("node{}", node.number);
+    fleet.nodes_.push_back(std::move(node));
+  }
+  return fleet;
+}
+
+Expected<void> Fleet::wait_for_mesh(milliseconds timeout, bool (*is_cancelled)()) {
+  const auto deadline = Clock::now() + timeout;
+  std::string lack = "nothing was asked";
+  while (!lack.empty()) {
+    if (is_cancelled()) return fail(ErrorCode::closed, "up", "interrupted");
+    for (const FleetNode& node : nodes_) {
+      if (is_running(node.process)) continue;
+      const auto ending = ending_of_child(node.process.pid);
+      return fail(
+          ErrorCode::unavailable, "up",
+          fmt::format("node {} ended at once ({}); the end of {}:\n{}", node.number,
+                      ending.value_or("gone"), node.log().string(), log_tail(node.log(), 8)));
+    }
+    for (const FleetNode& node : nodes_) {
+      lack = lack_of(node, nodes_);
+      if (!lack.empty()) break;
+    }
+    if (!lack.empty() && Clock::now() >= deadline) {
+      return fail(
+          ErrorCode::timed_out, "up",
+          fmt::format("no mesh after {} s: {}; the end of {}:\n{}", timeout.count() / 1000, lack,
+                      nodes_.front().log().string(), log_tail(nodes_.front().log(), 8)));
+    }
+    if (!lack.empty()) std::this_thread::sleep_for(milliseconds(10));
+  }
+  return {};
+}
+
+std::vector<const FleetNode*> Fleet::running() const {
+  std::vector<const FleetNode*> found;
+  for (const FleetNode& node : nodes_) {
+    if (node.process.pid > 0 && is_running(node.process) &&
+        program_of(node.process.pid) == "corelayd") {
+      found.push_back(&node);
+    }
+  }
+  return found;
+}
+
+std::size_t Fleet::stop(milliseconds grace) {
+  std::vector<ProcessId> ours;
+  for (const FleetNode* node : running()) ours.push_back(node->process);
+  const std::size_t killed = stop_all(ours, grace);
+  for (const ProcessId& process : ours) (void)ending_of_child(process.pid);
+  std::error_code ignored;
+  for (const FleetNode& node : nodes_) fs::remove(node.directory / "pid", ignored);
+  fs::remove(directory_ / "fleet.json", ignored);
+  return killed;
+}
+
+}  // namespace corelay::tools

@@ -1,0 +1,72 @@
+/// A local fleet: N corelayd on 127.0.0.1, one folder each under a run folder, recorded in
+/// fleet.json so that another corelay can find and stop it. Node 1 is the bootstrap peer of the
+/// others.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "codec/expected.h"
+#include "tools/corelay/commands.h"
+#include "tools/corelay/process.h"
+
+namespace corelay::tools {
+
+struct FleetNode {
+  std::uint32_t number = 0;  // from 1
+  std::uint16_t sidecar_port = 0;
+  std::uint16_t api_port = 0;
+  std::uint16_t p2p_port = 0;       // TCP and UDP
+  std::filesystem::path directory;  // identity/p2p.key, corelayd.log, pid
+  std::string peer_id;
+  ProcessId process;
+
+  [[nodiscard]] std::string sidecar() const;
+  [[nodiscard]] std::string api() const;
+  [[nodiscard]] std::filesystem::path log() const { return directory / "corelayd.log"; }
+};
+
+class Fleet {
+ public:
+  /// Folders, ports and identities (made where there are none). Errors: invalid_argument (node
+  /// count, ports), already_exists (a fleet of this folder runs; a port is taken), and what the
+  /// file system says.
+  [[nodiscard]] static Expected<Fleet> plan(const UpOptions& options);
+  /// What fleet.json of a folder says. Errors: not_found, malformed.
+  [[nodiscard]] static Expected<Fleet> load(const std::filesystem::path& directory);
+
+  /// Starts the nodes and writes pid files and fleet.json. Errors: not_found (corelayd),
+  /// permission_denied; what was started is stopped again.
+  [[nodiscard]] Expected<void> start(const UpOptions& options);
+
+  /// Waits until every node that runs is ready and knows all the others. `is_cancelled` is asked
+  /// between looks. Errors: unavailable (a node ended; `what` holds the end of its log), timed_out
+  /// (says who misses whom), closed (cancelled).
+  [[nodiscard]] Expected<void> wait_for_mesh(std::chrono::milliseconds timeout,
+                                             bool (*is_cancelled)());
+
+  /// Stops the nodes that run and removes pid files and fleet.json. Returns how many did not end
+  /// within `grace` and were killed. Never touches a process that is not the corelayd we started.
+  std::size_t stop(std::chrono::milliseconds grace);
+
+  [[nodiscard]] const std::vector<FleetNode>& nodes() const noexcept { return nodes_; }
+  [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }
+  /// Nodes whose process runs.
+  [[nodiscard]] std::vector<const FleetNode*> running() const;
+
+ private:
+  [[nodiscard]] Expected<void> record() const;
+  [[nodiscard]] Launch launch_of(const FleetNode& node, const std::string& program,
+                                 bool is_detached) const;
+
+  std::filesystem::path directory_;
+  std::vector<FleetNode> nodes_;
+};
+
+/// The last lines of a log, each indented; empty where there is no log.
+[[nodiscard]] std::string log_tail(const std::filesystem::path& path, std::size_t lines);
+
+}  // namespace corelay::tools

@@ -1,0 +1,181 @@
+#include "tools/corelay/text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "tools/corelay/digest.h"
+
+namespace corelay::tools {
+namespace {
+
+constexpr std::size_t shown_bytes_max = 512;  // longer text is shown as size and digest
+
+/// Length of the UTF-8 sequence at the front of `text`, 0 where it is not valid.
+std::size_t utf8_length(std::string_view text) noexcept {
+  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  const bool is_overlong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xf0 && byte(1) < 0x90);
+  const bool is_outside = (first == 0xed && byte(1) > 0x9f) || (first == 0xf4 && byte(1) > 0x8f);
+  return is_overlong || is_outside ? 0 : length;
+}
+
+/// Splits "1.5s" into 1.5 and "s". Nothing where no number leads.
+std::optional<std::pair<double, std::string_view>> number_and_unit(std::string_view text) {
+  double number = 0;
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  if (error != std::errc{} || number < 0) return std::nullopt;
+  return std::pair{number, text.substr(static_cast<std::size_t>(end - text.data()))};
+}
+
+}  // namespace
+
+std::string with_commas(std::uint64_t number) {
+  const std::string digits = std::to_string(number);
+  std::string out;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out;
+}
+
+std::string human_bytes(std::uint64_t bytes) {
+  if (bytes < 1024) return fmt::format("{} B", bytes);
+  static constexpr std::array units{"KiB", "MiB", "GiB", "TiB"};
+  double scaled = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  while (scaled >= 1023.95 && unit + 1 < units.size()) {
+    scaled /= 1024;
+    ++unit;
+  }
+  return fmt::format("{:.1f} {}", scaled, units[unit]);
+}
+
+std::string exact_bytes(std::uint64_t bytes) {
+  const std::string exact = fmt::format("{} byte{}", with_commas(bytes), bytes == 1 ? "" : "s");
+  return bytes < 1024 ? exact : fmt::format("{} ({})", exact, human_bytes(bytes));
+}
+
+std::string human_time(std::chrono::nanoseconds time) {
+  const double ms = std::chrono::duration<double, std::milli>(time).count();
+  if (ms < 9.95) return fmt::format("{:.1f} ms", ms);
+  if (ms < 999.5) return fmt::format("{:.0f} ms", ms);
+  return fmt::format("{:.2f} s", ms / 1000);
+}
+
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
+  const auto parts = number_and_unit(text);
+  if (!parts) return std::nullopt;
+  static constexpr std::array<std::pair<std::string_view, double>, 5> units{
+      {{"", 1000}, {"s", 1000}, {"ms", 1}, {"m", 60'000}, {"h", 3'600'000}}};
+  for (const auto& [name, ms] : units) {
+    const double total = parts->first * ms;
+    if (parts->second == name && total < 1e12)
+      return std::chrono::milliseconds(static_cast<std::int64_t>(total));
+  }
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> parse_bytes(std::string_view text) {
+  const auto parts = number_and_unit(text);
+  if (!parts) return std::nullopt;
+  static constexpr std::array<std::pair<std::string_view, double>, 8> units{{{"", 1},
+                                                                             {"B", 1},
+                                                                             {"K", 1024},
+                                                                             {"KiB", 1024},
+                                                                             {"M", 1048576},
+                                                                             {"MiB", 1048576},
+                                                                             {"G", 1073741824},
+                                                                             {"GiB", 1073741824}}};
+  for (const auto& [name, factor] : units) {
+    const double total = parts->first * factor;
+    if (parts->second == name && total < 1e15) return static_cast<std::uint64_t>(total);
+  }
+  return std::nullopt;
+}
+
+bool is_printable(std::string_view payload) noexcept {
+  while (!payload.empty()) {
+    const auto first = static_cast<unsigned char>(payload.front());
+    const bool is_control =
+        (first < 0x20 && first != '\t' && first != '\n' && first != '\r') || first == 0x7f;
+    const std::size_t length = utf8_length(payload);
+    if (is_control || length == 0) return false;
+    payload.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string in_quotes(std::string_view text) {
+  std::string out = "\"";
+  for (const char character : text) {
+    const auto byte = static_cast<unsigned char>(character);
+    switch (character) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      default:
+        if (byte < 0x20 || byte == 0x7f) {
+          out += fmt::format("\\x{:02x}", byte);
+        } else {
+          out += character;
+        }
+    }
+  }
+  return out + "\"";
+}
+
+std::string shown_payload(std::string_view payload) {
+  if (payload.size() <= shown_bytes_max && is_printable(payload)) return in_quotes(payload);
+  return fmt::format("{}, SHA-256 {}", exact_bytes(payload.size()), sha256_hex(payload));
+}
+
+std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
+  std::string_view best;
+  std::size_t best_edits = std::max<std::size_t>(1, word.size() / 3) + 1;
+  for (const std::string_view candidate : candidates) {
+    std::vector<std::size_t> row(candidate.size() + 1);
+    std::iota(row.begin(), row.end(), 0);
+    for (std::size_t i = 1; i <= word.size(); ++i) {
+      std::size_t diagonal = std::exchange(row[0], i);
+      for (std::size_t j = 1; j <= candidate.size(); ++j) {
+        const std::size_t replaced = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
+        diagonal = row[j];
+        row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+      }
+    }
+    if (row.back() < best_edits) {
+      best_edits = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace corelay::tools

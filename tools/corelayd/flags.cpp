@@ -1,0 +1,118 @@
+#include "tools/corelayd/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <unistd.h>
+
+namespace corelay {
+namespace {
+
+constexpr int exit_usage = 2;
+
+struct ShortFlag {
+  const char* flag;
+  const char* key;
+  const char* help;
+};
+
+// The common settings by name; --set reaches them all.
+constexpr ShortFlag short_flags[] = {
+    {"--mode", "node.mode", "optimum or gossipsub"},
+    {"--cluster-id", "node.cluster_id", "The logical network this node belongs to"},
+    {"--identity-dir", "node.identity_dir", "Folder of p2p.key, made when there is none"},
+    {"--bootstrap", "node.bootstrap_peers", "Peers to stay connected to: multiaddrs, comma-separated"},
+    {"--address", "p2p.address", "IP address for peers, TCP and UDP"},
+    {"--port", "p2p.port", "Port for peers, TCP and UDP"},
+    {"--sidecar-address", "sidecar.address", "IP address of the gRPC API"},
+    {"--sidecar-port", "sidecar.port", "Port of the gRPC API"},
+    {"--api-address", "api.address", "IP address of the HTTP API"},
+    {"--api-port", "api.port", "Port of the HTTP API"},
+    {"--log-level", "log.level", "trace, debug, info, warn, error or off"},
+    {"--log-format", "log.format", "text or json"},
+};
+
+/// "section.key=value", or nothing when there is no "=".
+bool split_setting(const std::string& text, node::FlagValue& flag) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos) return false;
+  flag = {text.substr(0, equals), text.substr(equals + 1), "--set"};
+  return true;
+}
+
+}  // namespace
+
+bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code) {
+  CLI::App app{
+      "corelayd: a coded relay node. Settings: flag > environment > file > default; see `corelayd config default`."};
+  app.footer(
+      "Examples:\n"
+      "  corelayd --identity-dir ./identity --cluster-id demo\n"
+      "  corelayd --config corelay.toml --set relay.message_bytes_max=33554432\n"
+      "  OPTIMUM_PORT=7071 SIDECAR_PORT=33222 API_PORT=9092 corelayd config print\n"
+      "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 could not start; 2 wrong usage or configuration; 3 the mode is "
+      "not built.");
+  std::vector<std::string> settings;
+  std::vector<std::string> values(std::size(short_flags));
+  app.add_option("--config", line.config_file, "TOML file (default: $CORELAY_CONFIG)");
+  app.add_option("--set", settings, "Any setting, as section.key=value; may be repeated")
+      ->take_all()
+      ->allow_extra_args(false);
+  for (std::size_t i = 0; i < std::size(short_flags); ++i) {
+    app.add_option(short_flags[i].flag, values[i], std::string(short_flags[i].help) + " (" + short_flags[i].key + ")");
+  }
+  app.require_subcommand(0, 1);
+  app.fallthrough();
+  app.add_subcommand("run", "Run the node (the default)");
+  auto* const version = app.add_subcommand("version", "Print the version");
+  auto* const config = app.add_subcommand("config", "Look at the configuration without running");
+  config->require_subcommand(1);
+  config->fallthrough();
+  auto* const check = config->add_subcommand("check", "Exit 0 when the configuration is good, else say what is wrong");
+  auto* const print = config->add_subcommand("print", "Every setting, its value and where it came from");
+  auto* const defaults = config->add_subcommand("default", "The documented default file");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    exit_code = app.exit(error) == 0 ? 0 : exit_usage;
+    return false;
+  }
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (app.count(short_flags[i].flag) != 0) line.flags.push_back({short_flags[i].key, values[i], short_flags[i].flag});
+  }
+  for (const auto& setting : settings) {
+    node::FlagValue flag;
+    if (!split_setting(setting, flag)) {
+      std::cerr << "corelayd: --set " << setting << ": write it as section.key=value\n";
+      exit_code = exit_usage;
+      return false;
+    }
+    line.flags.push_back(flag);
+  }
+  if (*check) line.action = Action::config_check;
+  if (*print) line.action = Action::config_print;
+  if (*defaults) line.action = Action::config_default;
+  if (*version) line.action = Action::version;
+  const char* const file = std::getenv("CORELAY_CONFIG");
+  if (line.config_file.empty() && file != nullptr) line.config_file = file;
+  return true;
+}
+
+Expected<node::ConfigSources> config_sources(const CommandLine& line) {
+  node::ConfigSources sources;
+  sources.flags = line.flags;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+    const std::string text(*variable);
+    const auto equals = text.find('=');
+    if (equals != std::string::npos) sources.environment.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+  }
+  if (line.config_file.empty()) return sources;
+  std::ifstream file(line.config_file, std::ios::binary);
+  if (!file) return fail(ErrorCode::not_found, "config", line.config_file + " cannot be read", errno);
+  sources.file_name = line.config_file;
+  sources.file_text.assign(std::istreambuf_iterator<char>(file), {});
+  return sources;
+}
+
+}  // namespace corelay

@@ -1,0 +1,107 @@
+// corelayd: one relay node. Reads its settings, opens its sockets, runs until SIGTERM or SIGINT, leaves politely.
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+
+#include "control/node/log.h"
+#include "control/node/node.h"
+#include "control/node/version.h"
+#include "tools/corelayd/flags.h"
+
+namespace corelay {
+namespace {
+
+constexpr int exit_failed = 1;
+constexpr int exit_usage = 2;
+constexpr int exit_not_built = 3;
+
+int fail_with(const Error& error, int code) {
+  std::cerr << "corelayd: " << error.describe() << "\n";
+  return code;
+}
+
+/// What an operator wants to read first.
+void log_start(const node::Node& node) {
+  spdlog::info("corelayd {} ({}), peer id {}", node::version(), node::commit_hash(), node.peer_id());
+  for (const auto& address : node.addresses()) spdlog::info("peers: {}/p2p/{}", address, node.peer_id());
+  const auto& lcores = node.dataplane().lcores();
+  for (std::size_t lane = 0; lane < lcores.size(); ++lane) {
+    const std::string where = lcores[lane].cpu < 0 ? "not pinned" : "core " + std::to_string(lcores[lane].cpu);
+    spdlog::info("lane {}: UDP port {}, {}, {}", lane, lcores[lane].port, lcores[lane].backend, where);
+  }
+  spdlog::info("sidecar: {} port {}; API: {} port {}", node.config().sidecar.address, node.sidecar_port(),
+               node.config().api.address, node.api_port());
+}
+
+/// The first signal drains, the second stops at once.
+void leave_on_signal(boost::asio::signal_set& signals, node::Node& node, boost::asio::io_context& io) {
+  signals.async_wait([&](const boost::system::error_code& error, int number) {
+    if (error) return;
+    spdlog::info("{}: leaving", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    if (node.is_draining()) return io.stop();
+    node.drain([&io] { io.stop(); });
+    leave_on_signal(signals, node, io);
+  });
+}
+
+int run(node::LoadedConfig loaded) {
+  if (loaded.config.node.mode == node::NodeMode::gossipsub) {
+    std::cerr << "corelayd: node.mode = \"gossipsub\" (NODE_MODE) is not built yet; \"optimum\" is\n";
+    return exit_not_built;
+  }
+  node::start_log(loaded.config.log.level, loaded.config.log.format);
+  const auto identity = node::load_identity(loaded.config);
+  if (!identity) return fail_with(identity.error(), exit_failed);
+  boost::asio::io_context io(1);
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+  std::signal(SIGPIPE, SIG_IGN);
+  auto node = node::Node::start(io, std::move(loaded), *identity);
+  if (!node) return fail_with(node.error(), exit_failed);
+  log_start(**node);
+  leave_on_signal(signals, **node, io);
+  io.run();
+  node->reset();
+  spdlog::info("stopped");
+  return 0;
+}
+
+int act(const CommandLine& line) {
+  if (line.action == Action::version) {
+    std::cout << "corelayd " << node::version() << " (" << node::commit_hash() << ")\n";
+    return 0;
+  }
+  if (line.action == Action::config_default) {
+    std::cout << node::default_toml();
+    return 0;
+  }
+  const auto sources = config_sources(line);
+  if (!sources) return fail_with(sources.error(), exit_usage);
+  auto loaded = node::load_config(*sources);
+  if (!loaded) return fail_with(loaded.error(), exit_usage);
+  if (const auto peers = node::bootstrap_addresses(loaded->config); !peers) return fail_with(peers.error(), exit_usage);
+  switch (line.action) {
+    case Action::config_check: std::cout << "the configuration is good\n"; return 0;
+    case Action::config_print: std::cout << node::print_config(*loaded); return 0;
+    default: return run(std::move(*loaded));
+  }
+}
+
+}  // namespace
+}  // namespace corelay
+
+int main(int argc, char** argv) {
+  try {
+    corelay::CommandLine line;
+    int exit_code = 0;
+    if (!corelay::parse_command_line(argc, argv, line, exit_code)) return exit_code;
+    return corelay::act(line);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "corelayd: %s\n", error.what());
+    return corelay::exit_failed;
+  }
+}
