@@ -58,7 +58,7 @@ TEST(ApiJson, TopicsAndErrors) {
   EXPECT_EQ(nodes[0]["status"], "mesh");
   EXPECT_EQ(nodes[1]["status"], "subscribed");
   EXPECT_EQ(error_json("bad \"x\""), "{\"error\":\"bad \\\"x\\\"\"}\n");
-  EXPECT_NO_THROW(static_cast<void>(nlohmann::json::parse(error_json("\xff\xfe"))));
+  EXPECT_TRUE(nlohmann::json::accept(error_json("\xff\xfe")));
 }
 
 TEST(ApiTarget, PathAndQueryAreDecoded) {

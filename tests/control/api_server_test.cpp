@@ -38,8 +38,8 @@ std::string body_of(const std::string& answer) { return answer.substr(answer.fin
 int status_of(const std::string& answer) { return answer.size() < 12 ? 0 : std::stoi(answer.substr(9, 3)); }
 
 TEST(Api, DocumentsOfARunningNode) {
-  TestNode first({{"api.timeout_ms", "2000"}});
-  TestNode second({{"node.bootstrap_peers", first.address()}});
+  TestNode first(Settings{{"api.timeout_ms", "2000"}});
+  TestNode second(Settings{{"node.bootstrap_peers", first.address()}});
   const auto listener = std::make_shared<Listener>();
   second->subscribe(listener, {"demo"});
   ASSERT_TRUE(has_sessions(first, 1));
@@ -76,7 +76,7 @@ TEST(Api, DocumentsOfARunningNode) {
 }
 
 TEST(Api, ErrorsAreJson) {
-  TestNode node({{"api.timeout_ms", "300"}});
+  TestNode node(Settings{{"api.timeout_ms", "300"}});
   const std::uint16_t port = node->api_port();
   const auto check = [](const std::string& answer, int status) {
     EXPECT_EQ(status_of(answer), status) << answer;
@@ -97,7 +97,7 @@ TEST(Api, ErrorsAreJson) {
 }
 
 TEST(Api, IdleAndSurplusConnectionsAreClosed) {
-  TestNode node({{"api.timeout_ms", "200"}, {"api.connections_max", "2"}});
+  TestNode node(Settings{{"api.timeout_ms", "200"}, {"api.connections_max", "2"}});
   const std::uint16_t port = node->api_port();
   EXPECT_EQ(talk(port, "GET /livez HTT", false), "");  // never finishes its request: closed by the deadline
   boost::asio::io_context io;

@@ -1,5 +1,5 @@
 // An independent client of the sidecar: the published way of talking to a node, from another implementation of gRPC.
-// usage: node client.mjs SIDECAR_PROTO PUBLISHER_ADDRESS SUBSCRIBER_ADDRESS [WORD]   (WORD: only checks with it in their name)
+// usage: node client.mjs SIDECAR_PROTO PUBLISHER_ADDRESS SUBSCRIBER_ADDRESS [WORD in the names of checks]
 import { createHash, randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
