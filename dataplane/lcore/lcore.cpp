@@ -118,7 +118,7 @@ std::size_t Lcore::receive(Instant now) noexcept {
   if (sender_.is_blocked()) return 0;
   const std::size_t count = io_->rx_burst(std::span(runs_).first(runs_wanted_));
   if (count == 0) {
-    runs_wanted_ = runs_per_cycle_max;
+    runs_wanted_ = 1;  // the first datagram after a pause is the one somebody waits for: no second look for more
     return 0;
   }
   const std::span<const RxRun> received = std::span(runs_).first(count);
