@@ -47,7 +47,7 @@ class Node:
             "api.address": address, "api.port": API_PORT,
             **self.settings,
         }
-        command = [build_folder() / "tools/corelayd"]
+        command = [build_folder() / "bin/corelayd"]
         for key, value in settings.items():
             command += ["--set", f"{key}={value}"]
         with open(self.folder / "log", "a") as log:
@@ -181,12 +181,16 @@ class Lab:
             if (node.folder / "log").exists():
                 shutil.copy(node.folder / "log", folder / f"node{number}.log")
 
+    def check_alive(self):
+        """Raises, with the end of its log, if a node has ended by itself."""
+        for node in self.nodes.values():
+            if node.process and node.process.poll() not in (None, 0, -signal.SIGKILL):
+                raise RuntimeError(f"node {node.number} ended with {node.process.returncode}:\n{node.log_tail()}")
+
     def _until(self, what, timeout_s, condition):
         end = time.monotonic() + timeout_s
         while True:
-            for node in self.nodes.values():
-                if node.process and not node.alive() and node.process.returncode not in (0, -9):
-                    raise RuntimeError(f"node {node.number} ended with {node.process.returncode}:\n{node.log_tail()}")
+            self.check_alive()
             try:
                 if condition():
                     return
@@ -225,4 +229,6 @@ class Lab:
         """One message; returns the driver's result. `expect`: the nodes to wait for (all but the publisher)."""
         expect = [number for number in self.nodes if number != publisher] if expect is None else expect
         self.driver.begin(publisher, size, expect, timeout_s)
-        return self.driver.finish(timeout_s)
+        result = self.driver.finish(timeout_s)
+        self.check_alive()
+        return result

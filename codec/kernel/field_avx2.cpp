@@ -1,5 +1,6 @@
-// AVX2: a product by a constant is two 16-entry table look-ups (vpshufb), one for each half of the byte, since the
-// product is linear over GF(2). Three outputs by two vectors fill the sixteen registers.
+// AVX2: a product by a constant is two 16-entry table look-ups (vpshufb), one for each half of the
+// byte, since the product is linear over GF(2). Three outputs by two vectors fill the sixteen
+// registers.
 #include <immintrin.h>
 
 #include <array>
@@ -97,8 +98,8 @@ void multiply_strip(std::size_t m, std::size_t k, const std::uint8_t* coefficien
                     std::uint8_t* const* out, std::size_t offset) noexcept {
   std::size_t i = 0;
   for (; i + 3 <= m; i += 3) {
-    multiply_block<3, V>(k, coefficients + i * coefficient_stride, coefficient_stride, rows, out + i,
-                         offset);
+    multiply_block<3, V>(k, coefficients + i * coefficient_stride, coefficient_stride, rows,
+                         out + i, offset);
   }
   const std::uint8_t* const rest = coefficients + i * coefficient_stride;
   if (m - i == 2) multiply_block<2, V>(k, rest, coefficient_stride, rows, out + i, offset);
@@ -119,7 +120,8 @@ void multiply_short(std::size_t m, std::size_t k, const std::uint8_t* coefficien
   }
   for (std::size_t i = 0; i < m; ++i) {
     std::uint8_t* const to = result;
-    multiply_block<1, 1>(k, coefficients + i * coefficient_stride, coefficient_stride, sources, &to, 0);
+    multiply_block<1, 1>(k, coefficients + i * coefficient_stride, coefficient_stride, sources, &to,
+                         0);
     std::memcpy(out[i], result, bytes);
   }
 }
@@ -157,7 +159,8 @@ void multiply_in_place_avx2(std::size_t m, std::size_t k, const std::uint8_t* co
 // 0xff in the bytes whose bit of a column mask is set, for the 32 columns from `column` on.
 __m256i byte_mask(const std::uint64_t* mask, std::size_t column) noexcept {
   const auto bits = static_cast<std::uint32_t>(mask[column / 64] >> (column % 64));
-  const __m256i in_lane = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i in_lane =
+      _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
   const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), in_lane);
   const __m256i own_bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
   return _mm256_cmpeq_epi8(_mm256_and_si256(spread, own_bit), own_bit);
@@ -171,7 +174,8 @@ void add_scaled(std::uint8_t* to, const std::uint8_t* from, std::uint8_t value,
   }
 }
 
-std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector, std::size_t k) noexcept {
+std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector,
+                        std::size_t k) noexcept {
   const std::size_t stride = tracker.stride;
   alignas(32) std::uint8_t incoming[k_max];
   std::memset(incoming, 0, stride);
@@ -190,9 +194,10 @@ std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector, std:
     store(tracker.work + c + vector_bytes, high);
   }
   for (std::size_t c = 0; c < stride; c += vector_bytes) {
-    const __m256i open = _mm256_andnot_si256(byte_mask(tracker.held_mask, c), load(tracker.work + c));
-    const auto zero =
-        static_cast<unsigned>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open, _mm256_setzero_si256())));
+    const __m256i open =
+        _mm256_andnot_si256(byte_mask(tracker.held_mask, c), load(tracker.work + c));
+    const auto zero = static_cast<unsigned>(
+        _mm256_movemask_epi8(_mm256_cmpeq_epi8(open, _mm256_setzero_si256())));
     if (~zero != 0) return c + static_cast<std::size_t>(__builtin_ctz(~zero));
   }
   return stride;

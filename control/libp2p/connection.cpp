@@ -30,6 +30,7 @@ LinkConfig link_config(const HostConfig& config, Role role, std::optional<PeerId
   LinkConfig link;
   link.role = role;
   link.expected_peer = std::move(expected_peer);
+  link.offers_early_muxer = config.offers_early_muxer;
   link.yamux.inbound_streams_max = config.streams_per_connection_max;
   link.yamux.receive_window_bytes =
       static_cast<std::uint32_t>(std::min<std::size_t>(config.stream_receive_bytes_max, yamux_window_bytes_max));

@@ -32,6 +32,7 @@ struct HostConfig {
   std::size_t streams_per_connection_max = 256;         // inbound
   std::size_t stream_receive_bytes_max = 256 * 1024;    // yamux window
   std::size_t send_queue_bytes_max = 8u << 20;          // per connection; above it writes fail with unavailable
+  bool offers_early_muxer = true;                       // false: the muxer is agreed by multistream, as older peers do
   std::size_t unread_bytes_max = 16u << 20;             // per connection, received and not read; above it a stream is reset
 };
 

@@ -266,20 +266,23 @@ std::size_t YamuxSession::take_output(std::vector<std::uint8_t>& out, std::size_
   return out.size() - begin;
 }
 
-/// One data frame of one stream, within its window; FIN goes with the last one.
-std::size_t YamuxSession::send_turn(std::uint32_t id, Stream& stream, std::vector<std::uint8_t>& out,
-                                    std::size_t bytes_max) {
+/// One data frame of one stream, within its window, or the FIN once all data is out. FIN goes in a frame of its own: js-libp2p
+/// 3.3 acts on a data frame's flags before its payload and would lose the payload.
+void YamuxSession::send_turn(std::uint32_t id, Stream& stream, std::vector<std::uint8_t>& out, std::size_t bytes_max) {
+  if (stream.pending_bytes() == 0) {
+    if (!stream.is_fin_wanted || stream.is_fin_sent) return;
+    append_header(out, type_window_update, flag_fin, id, 0);
+    stream.is_fin_sent = true;
+    return;
+  }
   std::size_t length = std::min({stream.pending_bytes(), turn_bytes, bytes_max - yamux_header_bytes});
   length = static_cast<std::size_t>(std::min<std::uint64_t>(length, stream.send_window));
-  const bool is_last = length == stream.pending_bytes() && stream.is_fin_wanted;
-  if (length == 0 && !is_last) return 0;
-  append_header(out, type_data, is_last ? std::uint16_t{flag_fin} : std::uint16_t{0}, id,
-                static_cast<std::uint32_t>(length));
+  if (length == 0) return;
+  append_header(out, type_data, 0, id, static_cast<std::uint32_t>(length));
   append_bytes(out, Bytes(stream.pending).subspan(stream.pending_at, length));
   stream.pending_at += length;
   stream.send_window -= length;
   data_bytes_ -= length;
-  stream.is_fin_sent = is_last;
   if (stream.pending_at == stream.pending.size()) {
     stream.pending.clear();
     stream.pending_at = 0;
@@ -290,7 +293,6 @@ std::size_t YamuxSession::send_turn(std::uint32_t id, Stream& stream, std::vecto
                          stream.pending.begin() + static_cast<std::ptrdiff_t>(stream.pending_at));
     stream.pending_at = 0;
   }
-  return yamux_header_bytes + length;
 }
 
 void YamuxSession::erase(std::uint32_t id) {

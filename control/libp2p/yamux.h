@@ -104,7 +104,7 @@ class YamuxSession {
   [[nodiscard]] tl::unexpected<Error> violation(std::string what);
   void send_control(std::uint8_t type, std::uint16_t flags, std::uint32_t id, std::uint32_t length);
   void make_ready(std::uint32_t id, Stream& stream);
-  std::size_t send_turn(std::uint32_t id, Stream& stream, std::vector<std::uint8_t>& out, std::size_t bytes_max);
+  void send_turn(std::uint32_t id, Stream& stream, std::vector<std::uint8_t>& out, std::size_t bytes_max);
   void erase(std::uint32_t id);
   void erase_if_done(std::uint32_t id);
 

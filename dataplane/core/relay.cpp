@@ -188,6 +188,7 @@ void Relay::State::take(Instant now, const Publish& command) noexcept {
       generation.has_digest = true;
     }
     message.state = MessageState::loading;
+    message.deficit = 0;  // nothing is missing here: what peers send back must not mix with the rows being loaded
     CHECK(loads.push(slot));
   }
   if (const Route* route = find_route(message.topic); route != nullptr) join_flows(slot, *route, peer_none);
