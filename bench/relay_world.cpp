@@ -19,7 +19,7 @@ using namespace dataplane;
 namespace {
 
 constexpr PeerIndex upstream_session = 0;
-constexpr std::uint32_t in_flight_max = 736;      // frames of the upstream not yet acknowledged: 16 runs
+constexpr std::uint32_t in_flight_max = 736;     // frames of the upstream not yet acknowledged: 16 runs
 constexpr std::size_t frames_per_turn = 4;        // of one generation, then the next
 constexpr std::size_t messages_behind_max = 2;    // how far the slowest sink may lag behind the upstream
 constexpr std::uint32_t answer_after_frames = 64;
@@ -136,10 +136,14 @@ World::World(Dataplane& relay, std::size_t sinks) : relay_(relay), sessions_(0, 
   for (Instant t = now; t - now < milliseconds(20);) t = read_clock();
 }
 
-std::uint64_t World::run(const std::vector<UpstreamMessage>& messages) {
+std::uint64_t World::run(std::span<const UpstreamMessage> messages) {
+  message_of_tag_.clear();
+  message_ = 0;
+  counted_ = 0;
   for (std::size_t i = 0; i < messages.size(); ++i) message_of_tag_[key_of(messages[i].prepared->tag)] = i;
   for (Sink& sink : sinks_) {
     sink.is_open.assign(messages.size(), false);
+    sink.progress.clear();
     for (const UpstreamMessage& message : messages) {
       Progress progress;
       progress.received.assign(message.prepared->header.generations, 0);
@@ -175,7 +179,7 @@ void World::send_single(PacketIo& io, PeerIndex session, std::span<const std::ui
 }
 
 /// Sends the next run while the relay keeps up. False when it may not.
-bool World::feed(const std::vector<UpstreamMessage>& messages) {
+bool World::feed(std::span<const UpstreamMessage> messages) {
   if (message_ == messages.size() || sequence_ - acknowledged_ >= in_flight_max) return false;
   for (const Sink& sink : sinks_) {
     if (message_ >= messages_behind_max && sink.progress[message_ - messages_behind_max].missing != 0) return false;
@@ -227,7 +231,7 @@ void World::hear_upstream() {
   upstream_->release(std::span(runs).first(count));
 }
 
-std::size_t World::hear_sink(std::size_t index, const std::vector<UpstreamMessage>& messages) {
+std::size_t World::hear_sink(std::size_t index, std::span<const UpstreamMessage> messages) {
   Sink& sink = sinks_[index];
   std::array<RxRun, 16> runs;
   const std::size_t count = sink.io->rx_burst(runs);
@@ -252,7 +256,7 @@ void World::take(Sink& sink, std::span<std::uint8_t> frame, Instant now) {
     sink.link.note(coded->sequence, now);
     ++counted_;
     const auto found = message_of_tag_.find(key_of(coded->tag));
-    CHECK(found != message_of_tag_.end());
+    if (found == message_of_tag_.end()) return;  // of an earlier run
     Progress& progress = sink.progress[found->second];
     std::uint16_t& received = progress.received[coded->generation];
     if (received == progress.k) return;
@@ -263,7 +267,7 @@ void World::take(Sink& sink, std::span<std::uint8_t> frame, Instant now) {
     const auto header = parse_header(announce->header);
     CHECK(header);
     const auto found = message_of_tag_.find(key_of(tag_of(header->id, header->topic())));
-    CHECK(found != message_of_tag_.end());
+    if (found == message_of_tag_.end()) return;
     sink.is_open[found->second] = true;
     sink.must_answer = true;
   } else if (const auto probe = parse_probe(frame)) {
@@ -271,7 +275,7 @@ void World::take(Sink& sink, std::span<std::uint8_t> frame, Instant now) {
   }
 }
 
-void World::answer(std::size_t index, const std::vector<UpstreamMessage>& messages, Instant now) {
+void World::answer(std::size_t index, std::span<const UpstreamMessage> messages, Instant now) {
   Sink& sink = sinks_[index];
   FeedbackWriter writer(scratch_.data(), 1400 - datagram_overhead_bytes);
   writer.begin(sink.link.highest(), sink.link.delay_us(now), sink.link.next_number(), sink.link.highest_us(), sink.link.words());

@@ -33,9 +33,9 @@ class World {
   /// Joins `sinks` sinks and the upstream to `relay` and sets its route.
   World(dataplane::Dataplane& relay, std::size_t sinks);
 
-  /// Sends all messages through the relay until every sink holds every message or nothing moves any more. Returns the
-  /// coded datagrams that the sinks received.
-  [[nodiscard]] std::uint64_t run(const std::vector<UpstreamMessage>& messages);
+  /// Sends `messages` (none of them sent before) through the relay until every sink holds every message or nothing
+  /// moves any more. Returns the coded datagrams that the sinks received.
+  [[nodiscard]] std::uint64_t run(std::span<const UpstreamMessage> messages);
 
  private:
   /// One sink's count of one message.
@@ -54,12 +54,12 @@ class World {
     bool must_answer = false;
   };
 
-  bool feed(const std::vector<UpstreamMessage>& messages);
+  bool feed(std::span<const UpstreamMessage> messages);
   void feed_run(const UpstreamMessage& message);
   void hear_upstream();
-  std::size_t hear_sink(std::size_t index, const std::vector<UpstreamMessage>& messages);
+  std::size_t hear_sink(std::size_t index, std::span<const UpstreamMessage> messages);
   void take(Sink& sink, std::span<std::uint8_t> frame, Instant now);
-  void answer(std::size_t index, const std::vector<UpstreamMessage>& messages, Instant now);
+  void answer(std::size_t index, std::span<const UpstreamMessage> messages, Instant now);
   void send_single(dataplane::PacketIo& io, PeerIndex session, std::span<const std::uint8_t> frame);
   bool is_done() const;
 

@@ -75,9 +75,14 @@ void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledge
   timer_base_ = now;
   if (highest > highest_acknowledged_) {
     highest_acknowledged_ = highest;
-    highest_acknowledged_at_ = highest >= oldest_ ? entry_of(highest).at : now;
-    take_rtt(now, std::max(now - highest_acknowledged_at_ - ack.delay, microseconds(1)));
-    take_delay(now, highest_acknowledged_at_, ack.arrival_us);
+    // A frame given up before its acknowledgement came is forgotten: it tells nothing about time, and a guess would
+    // stand as the least delay for seconds.
+    const bool is_remembered = highest >= oldest_;
+    highest_acknowledged_at_ = is_remembered ? entry_of(highest).at : now;
+    if (is_remembered) {
+      take_rtt(now, std::max(now - highest_acknowledged_at_ - ack.delay, microseconds(1)));
+      take_delay(now, highest_acknowledged_at_, ack.arrival_us);
+    }
   }
   if (bytes != 0) take_rate(now);
 }

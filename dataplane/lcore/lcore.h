@@ -66,6 +66,7 @@ class Lcore {
   void open_run(Instant now, const RxRun& run) noexcept;
   void hand_frames(Instant now) noexcept;
   std::size_t tick(Instant now, bool due) noexcept;
+  std::size_t tick_once(Instant now) noexcept;
   std::size_t report_events() noexcept;
   void count_io() noexcept;
   void sleep(Instant now) noexcept;
@@ -81,6 +82,8 @@ class Lcore {
   RunSender sender_;
   std::vector<RxRun> runs_;
   std::vector<RxFrame> frames_;
+  std::size_t runs_wanted_ = 1;      // of the next burst
+  std::size_t frames_received_ = 0;  // since the last tick
   bool outbox_was_full_ = false;
   IoStats counted_;  // the part of io_->stats() already in the counters
 };

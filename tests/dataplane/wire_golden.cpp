@@ -162,7 +162,8 @@ std::vector<Frame> make_frames() {
   out.push_back(feedback_frame("feedback-empty", "nothing received yet", {0, 0, 1, 0, 0, 0, {}, {}}, {}, {}));
   const std::array<std::uint64_t, 1> one_word{0x0000'0000'0000'000b};
   out.push_back(
-      feedback_frame("feedback-acks", "sequences 70, 69 and 67 arrived", {70, 125, 2, 77'000'001, 0, 0, {}, {}}, one_word, {}));
+      feedback_frame("feedback-acks", "sequences 70, 69 and 67 arrived",
+                               {70, 125, 2, 77'000'001, 0, 0, {}, {}}, one_word, {}));
   const std::array<std::uint64_t, 3> words{0xffff'ffff'ffff'fff1, 0x8000'0000'0000'0001, 0x0000'0000'0000'ffff};
   static constexpr std::array<std::uint8_t, 3> deficits{4, 0, 128};
   MessageTag unknown{};

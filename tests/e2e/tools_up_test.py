@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 
-from fleet import SOURCE, Skip, corelay, main
+from fleet import CORELAY, SOURCE, Skip, corelay, main, start_process
 
 PORTS = [33221, 33222, 33223, 33224, 9091, 9092, 9093, 9094, 7071, 7072, 7073, 7074]
 
@@ -32,7 +32,7 @@ def test_tools_up_on_the_default_ports():
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "CORELAY_DIR": f"{folder}/run", "NO_COLOR": "1"}
         up = subprocess.run([SOURCE / "tools" / "up", "--detach"], cwd=folder, env=environment, capture_output=True,
-                            text=True, timeout=55, check=False)
+                            text=True, timeout=600, check=False)
         try:
             print("    " + (up.stdout + up.stderr).replace("\n", "\n    "))
             assert up.returncode == 0
@@ -43,8 +43,13 @@ def test_tools_up_on_the_default_ports():
                 state = subprocess.run([curl, "-s", "http://localhost:9091/api/v1/node-state"], capture_output=True,
                                        text=True, timeout=10, check=True)
                 assert state.stdout.count("12D3KooW") == 4, state.stdout
+            subscriber = start_process([CORELAY, "subscribe", "--addr", "localhost:33221", "--topic", "mytopic",
+                                        "--count", "1", "--timeout", "10s"], stdout=subprocess.PIPE, text=True)
+            assert subscriber.stdout.readline() == 'Subscribed to topic "mytopic", waiting for messages…\n'
             sent = corelay("publish", "--addr", "localhost:33222", "--topic", "mytopic", "--message", "random")
             assert sent.stdout == 'Published "random" to "mytopic"\n', (sent.stdout, sent.stderr)
+            assert subscriber.stdout.readline() == 'Received message: "random"\n'
+            assert subscriber.wait(10) == 0
         finally:
             down = corelay("down", env=environment)
         assert down.stdout == "Stopped 4 nodes\n", (down.stdout, down.stderr)

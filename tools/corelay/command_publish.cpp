@@ -90,8 +90,9 @@ class Publisher {
   void say_waiting(Clock::duration waited) {
     if (waited < std::chrono::seconds(2) || std::exchange(has_said_waiting_, true)) return;
     console_.note(
-        "No answer yet. A node without peers holds a message until one comes, or refuses it in the "
-        "end.");
+        "No answer yet. While no peer takes part in the topic, a node holds a message and refuses "
+        "it "
+        "in the end (publish.hold_ms).");
   }
 
   ExitCode report_published(const Payload& payload, Clock::duration took) const {
@@ -102,7 +103,8 @@ class Publisher {
         console_.print(fmt::format("Published {} to {}\n", in_quotes(payload.bytes),
                                    in_quotes(options_.topic)));
       } else {
-        console_.print(fmt::format("Published {}{} to {} in {}\n", exact_bytes(payload.bytes.size()),
+        console_.print(fmt::format("Published {}{} to {} in {}\n",
+                                   exact_bytes(payload.bytes.size()),
                                    payload.name.empty() ? "" : " of " + payload.name,
                                    in_quotes(options_.topic), human_time(took)));
         console_.print(console_.dim(fmt::format("  message id (SHA-256) {}", hex())) + "\n");

@@ -94,22 +94,34 @@ Json to_json(const Fleet& fleet, Clock::duration formed_after, const DemoResult*
   return value;
 }
 
+/// A path as it is written from where the user is: relative or absolute, whichever is shorter.
+std::string written_path(const std::filesystem::path& path) {
+  const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
+  const std::string relative =
+      path.lexically_proximate(std::filesystem::current_path()).string();
+  return relative.size() < absolute.size() ? relative : absolute;
+}
+
+/// How the user can call us from where they are.
+std::string own_name() {
+  const std::string path = written_path(std::filesystem::read_symlink("/proc/self/exe"));
+  return path.find('/') == std::string::npos ? "./" + path : path;
+}
+
 void print_hints(const Console& console, const Fleet& fleet, const UpOptions& options) {
   const FleetNode& first = fleet.nodes().front();
   const FleetNode& second = fleet.nodes()[fleet.nodes().size() > 1 ? 1 : 0];
-  const std::string self = std::filesystem::read_symlink("/proc/self/exe")
-                               .lexically_proximate(std::filesystem::current_path())
-                               .string();
-  const std::string corelay = self.find('/') == std::string::npos ? "./" + self : self;
+  const std::string corelay = own_name();
   console.print_table(
       fmt::format("\nNow you\n"
                   "  {0} subscribe --addr {1} --topic mytopic\n"
                   "  {0} publish --addr {2} --topic mytopic --message hello\n"
                   "  curl http://localhost:{3}/api/v1/node-state\n",
                   corelay, first.sidecar(), second.sidecar(), first.api_port));
-  const std::string logs = (fleet.directory() / "node*" / "corelayd.log").string();
+  const std::string directory = written_path(std::filesystem::absolute(fleet.directory()));
+  const std::string logs = directory + "/node*/corelayd.log";
   if (options.is_detached) {
-    const std::string where = options.directory == "run" ? "" : " --dir " + options.directory;
+    const std::string where = directory == "run" ? "" : " --dir " + directory;
     console.print_table(fmt::format(
         "\nRunning in the background; logs in {}; stop with\n  {} down{}\n", logs, corelay, where));
   } else {
@@ -157,7 +169,7 @@ Expected<void> bring_up(const Console& console, const UpOptions& options, Fleet&
   console.print_table(
       fmt::format("{} Published {} through node {} on topic \"{}\"\n  {}\n  {}\n\n{}",
                   console.green("✓"), human_bytes(demo->bytes), demo->publisher, demo->topic,
-                  console.dim(fmt::format("{}, {} bytes", demo->file, with_commas(demo->bytes))),
+                  console.dim(fmt::format("{}, {} bytes", written_path(demo->file), with_commas(demo->bytes))),
                   console.dim("SHA-256 " + demo->sha256), demo_table(console, *demo)));
   console.print_value(to_json(fleet, formed_after, &*demo));
   const bool is_same = std::all_of(demo->arrivals.begin(), demo->arrivals.end(),

@@ -119,7 +119,8 @@ Expected<DemoResult> run_demo(const Fleet& fleet, const std::string& file, milli
       return tl::make_unexpected(said.error());
     if (const auto taken = take_arrivals(subscribers, sent_at, result); !taken)
       return tl::make_unexpected(taken.error());
-    if (Clock::now() - sent_at > timeout) {
+    const bool is_over = result.arrivals.size() == subscribers.size();
+    if (!is_over && Clock::now() - sent_at > timeout) {
       std::string waiting;
       for (const Subscriber& subscriber : subscribers) {
         if (!subscriber.has_arrived)

@@ -1,5 +1,5 @@
 // An independent client of the sidecar: the published way of talking to a node, from another implementation of gRPC.
-// usage: node client.mjs SIDECAR_PROTO PUBLISHER_ADDRESS SUBSCRIBER_ADDRESS
+// usage: node client.mjs SIDECAR_PROTO PUBLISHER_ADDRESS SUBSCRIBER_ADDRESS [WORD in the names of checks]
 import { createHash, randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import grpc from '@grpc/grpc-js';
 import loader from '@grpc/proto-loader';
 
 const here = process.env.CLIENT_PROTOS ?? dirname(fileURLToPath(import.meta.url));
-const [sidecarProto, publisherAddress, subscriberAddress] = process.argv.slice(2);
+const [sidecarProto, publisherAddress, subscriberAddress, word] = process.argv.slice(2);
 const options = { keepCase: true, longs: Number, enums: Number, defaults: true, oneofs: true };
 const load = (path) => grpc.loadPackageDefinition(loader.loadSync(path, options));
 const sidecar = load(sidecarProto).proto;
@@ -121,7 +121,6 @@ const checks = {
     await publishOnce('js-b', Buffer.from('3'));
     await until('two messages', () => got.messages.length === 2);
     got.stream.write({ command: 3, topic: 'js-a' });
-    await until('the topic to go', () => true);
     await pause(200);
     await publishOnce('js-a', Buffer.from('4'));
     await publishOnce('js-b', Buffer.from('5'));
@@ -155,6 +154,7 @@ const checks = {
 };
 
 for (const [name, check] of Object.entries(checks)) {
+  if (word !== undefined && !name.includes(word)) continue;
   const start = Date.now();
   try {
     await check();

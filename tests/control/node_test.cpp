@@ -1,0 +1,250 @@
+// Whole nodes in one process: what goes in at one comes out at the others, once, and every publish has an outcome.
+#include <gtest/gtest.h>
+#include <openssl/sha.h>
+
+#include <nlohmann/json.hpp>
+
+#include "codec/rng.h"
+#include "node_world.h"
+#include "proto/sidecar.pb.h"
+#include "proto/trace.pb.h"
+
+namespace corelay::node {
+namespace {
+
+nlohmann::json json_of(const SharedResponse& response) {
+  proto::Response parsed;
+  EXPECT_TRUE(parsed.ParseFromString(*response));
+  EXPECT_EQ(parsed.command(), proto::Message);
+  return nlohmann::json::parse(parsed.data());
+}
+
+std::string id_of(const std::vector<std::uint8_t>& payload) {
+  std::array<std::uint8_t, 32> hash{};
+  SHA256(payload.data(), payload.size(), hash.data());
+  return to_hex(hash);
+}
+
+std::vector<optimum::pb::TraceEvent> events_of(Listener& listener) {
+  std::vector<optimum::pb::TraceEvent> events;
+  for (const auto& trace : listener.traces()) {
+    proto::Response parsed;
+    EXPECT_TRUE(parsed.ParseFromString(*trace));
+    EXPECT_EQ(parsed.command(), proto::MessageTraceMumP2P);
+    EXPECT_TRUE(events.emplace_back().ParseFromString(parsed.data()));
+  }
+  return events;
+}
+
+std::size_t count_of(Listener& listener, optimum::pb::TraceEvent::Type type) {
+  const auto events = events_of(listener);
+  return static_cast<std::size_t>(
+      std::count_if(events.begin(), events.end(), [&](const auto& event) { return event.type() == type; }));
+}
+
+FlagValue bootstrap_to(TestNode& node) { return {"node.bootstrap_peers", node.address()}; }
+
+TEST(Node, MessagesOfAllSizesReachThreeNodesOnceEach) {
+  TestNode first;
+  TestNode second(Settings{bootstrap_to(first)});
+  TestNode third(Settings{bootstrap_to(first)});
+  std::vector<std::shared_ptr<Listener>> listeners;
+  for (TestNode* node : {&first, &second, &third}) {
+    listeners.push_back(std::make_shared<Listener>());
+    (*node)->subscribe(listeners.back(), {"demo"});
+  }
+  ASSERT_TRUE(has_route(first, "demo", 2));
+  std::vector<std::string> ids;
+  for (const std::size_t bytes : {0U, 1U, 1000U, 5000U, 100'000U, 1'000'000U}) {
+    const auto payload = test_payload(bytes, bytes);
+    const auto result = second.publish("demo", payload);
+    ASSERT_TRUE(result.outcome.has_value()) << result.outcome.error().describe();
+    ids.push_back(id_of(payload));
+    EXPECT_EQ(to_hex(result.id), ids.back());
+    for (const auto& listener : listeners) {
+      ASSERT_TRUE(listener->wait_for(ids.size())) << bytes << " bytes";
+      const auto message = json_of(listener->messages().back());
+      EXPECT_EQ(message["message"], base64(payload));
+      EXPECT_EQ(message["message_id"], ids.back());
+      EXPECT_EQ(message["MessageID"], ids.back());
+      EXPECT_EQ(message["topic"], "demo");
+      EXPECT_EQ(message["source_node_id"], second.identity().peer_id().text());
+      EXPECT_EQ(message["SourceNodeID"], message["source_node_id"]);
+      EXPECT_EQ(message.contains("upstream_peer_id"), listener != listeners[1]);
+    }
+  }
+  for (const auto& listener : listeners) {
+    EXPECT_EQ(listener->messages().size(), ids.size());
+    EXPECT_EQ(count_of(*listener, optimum::pb::TraceEvent::DELIVER_MESSAGE), ids.size());
+  }
+  EXPECT_EQ(count_of(*listeners[1], optimum::pb::TraceEvent::PUBLISH_MESSAGE), ids.size());
+  EXPECT_GE(count_of(*listeners[1], optimum::pb::TraceEvent::JOIN), 1U);
+}
+
+TEST(Node, APublishWithoutPeersIsRefusedAfterTheHold) {
+  TestNode alone(Settings{{"publish.hold_ms", "100"}});
+  const auto result = alone.publish("demo", test_payload(100, 1));
+  ASSERT_FALSE(result.outcome.has_value());
+  EXPECT_EQ(result.outcome.error().code, ErrorCode::unavailable);
+  EXPECT_NE(result.outcome.error().what.find("no peers"), std::string::npos) << result.outcome.error().what;
+  EXPECT_EQ(alone->publisher().in_flight(), 0U);
+}
+
+TEST(Node, APublishIsHeldUntilASubscriberComes) {
+  TestNode publisher;
+  const auto payload = test_payload(20'000, 2);
+  auto outcome = std::async(std::launch::async, [&] { return publisher.publish("demo", payload); });
+  TestNode late(Settings{bootstrap_to(publisher)});
+  const auto listener = std::make_shared<Listener>();
+  late->subscribe(listener, {"demo"});
+  ASSERT_TRUE(listener->wait_for(1));
+  const auto result = outcome.get();
+  EXPECT_TRUE(result.outcome.has_value()) << result.outcome.error().describe();
+  EXPECT_EQ(json_of(listener->messages().front())["message"], base64(payload));
+}
+
+TEST(Node, RefusalsSayWhy) {
+  TestNode node(Settings{{"relay.message_bytes_max", "1000"}});
+  const auto large = node.publish("demo", test_payload(1001, 3));
+  ASSERT_FALSE(large.outcome.has_value());
+  EXPECT_EQ(large.outcome.error().code, ErrorCode::too_large);
+  EXPECT_NE(large.outcome.error().what.find("1000"), std::string::npos) << large.outcome.error().what;
+  EXPECT_EQ(node.publish("", {1}).outcome.error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(node.publish(std::string(256, 't'), {1}).outcome.error().code, ErrorCode::invalid_argument);
+}
+
+TEST(Node, TheSameBytesGoThroughOnceAndTheSecondPublishHearsIt) {
+  TestNode first;
+  TestNode second(Settings{bootstrap_to(first)});
+  const auto here = std::make_shared<Listener>();
+  const auto there = std::make_shared<Listener>();
+  first->subscribe(here, {"demo"});
+  second->subscribe(there, {"demo"});
+  ASSERT_TRUE(has_route(first, "demo", 1));
+  const auto payload = test_payload(3000, 4);
+  EXPECT_TRUE(first.publish("demo", payload).outcome.has_value());
+  ASSERT_TRUE(there->wait_for(1));
+  for (TestNode* node : {&first, &second}) {
+    const auto again = node->publish("demo", payload);
+    ASSERT_FALSE(again.outcome.has_value());
+    EXPECT_EQ(again.outcome.error().code, ErrorCode::already_exists);
+  }
+  EXPECT_TRUE(first.publish("demo", test_payload(10, 5)).outcome.has_value());
+  ASSERT_TRUE(there->wait_for(2));
+  ASSERT_TRUE(here->wait_for(2));
+  EXPECT_EQ(there->messages().size(), 2U);
+  EXPECT_EQ(here->messages().size(), 2U);
+}
+
+TEST(Node, ClientsGetTheirOwnTopicsOnly) {
+  TestNode first;
+  TestNode second(Settings{bootstrap_to(first)});
+  const auto red = std::make_shared<Listener>();
+  const auto blue = std::make_shared<Listener>();
+  second->subscribe(red, {"red"});
+  second->subscribe(blue, {"blue"});
+  ASSERT_TRUE(has_sessions(first, 1));
+  EXPECT_TRUE(first.publish("red", {1}).outcome.has_value());
+  EXPECT_TRUE(first.publish("blue", {2}).outcome.has_value());
+  ASSERT_TRUE(red->wait_for(1));
+  ASSERT_TRUE(blue->wait_for(1));
+  EXPECT_EQ(json_of(red->messages().front())["topic"], "red");
+  EXPECT_EQ(json_of(blue->messages().front())["topic"], "blue");
+  for (const auto& event : events_of(*red)) EXPECT_NE(event.delivermessage().topic(), "blue");
+  second->unsubscribe(red, "red");
+  ASSERT_TRUE(eventually([&] {
+    return second.on_control([&] { return second->peers().mesh().subscribed_topics().size() == 1; });
+  }));
+  EXPECT_EQ(count_of(*red, optimum::pb::TraceEvent::LEAVE), 1U);
+}
+
+TEST(Node, AnotherClusterIsRefused) {
+  TestNode first;
+  TestNode other(Settings{bootstrap_to(first), {"node.cluster_id", "another"}});
+  TestNode lanes(Settings{bootstrap_to(first)});
+  ASSERT_TRUE(has_sessions(lanes, 1));  // by then `other` has been refused at least once, too
+  EXPECT_EQ(other.on_control([&] { return other->peers().sessions(); }), 0U);
+  EXPECT_EQ(first.on_control([&] { return first->peers().sessions(); }), 1U);
+  EXPECT_FALSE(other.on_control([&] { return other->is_ready(); }));
+  EXPECT_TRUE(first.on_control([&] { return first->is_ready(); }));
+}
+
+TEST(Node, BothSidesDiallingEachOtherEndUpWithOneSession) {
+  TestNode first;
+  const auto identity = libp2p::Identity::generate();
+  for (int round = 0; round < 3; ++round) {
+    TestNode second(Settings{bootstrap_to(first)}, identity);
+    // The first learns the second's address from it and may dial back at the same moment.
+    ASSERT_TRUE(has_sessions(second, 1));
+    ASSERT_TRUE(has_sessions(first, 1));
+    const auto listener = std::make_shared<Listener>();
+    second->subscribe(listener, {"demo"});
+    EXPECT_TRUE(first.publish("demo", test_payload(100, static_cast<std::uint64_t>(round) + 10)).outcome.has_value());
+    EXPECT_TRUE(listener->wait_for(1));
+  }
+}
+
+TEST(Node, MessagesPassWhileKeysAreRenewed) {
+  TestNode first(Settings{{"session.rekey_s", "1"}});
+  TestNode second(Settings{bootstrap_to(first), {"session.rekey_s", "1"}});
+  const auto listener = std::make_shared<Listener>();
+  second->subscribe(listener, {"demo"});
+  ASSERT_TRUE(has_sessions(first, 1));
+  std::size_t published = 0;
+  for (const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(2500);
+       std::chrono::steady_clock::now() < end; ++published) {
+    const auto result = first.publish("demo", test_payload(4000, 100 + published));
+    ASSERT_TRUE(result.outcome.has_value()) << result.outcome.error().describe();
+  }
+  EXPECT_TRUE(listener->wait_for(published));
+  EXPECT_EQ(listener->messages().size(), published);
+  EXPECT_EQ(first.on_control([&] { return first->peers().sessions(); }), 1U);
+}
+
+TEST(Node, ARestartedNodeIsTakenBackWithItsIdentity) {
+  TestNode first;
+  const auto identity = libp2p::Identity::generate();
+  const auto listener = std::make_shared<Listener>();
+  for (std::uint64_t life = 0; life < 2; ++life) {
+    TestNode second(Settings{bootstrap_to(first)}, identity);
+    second->subscribe(listener, {"demo"});
+    ASSERT_TRUE(has_sessions(second, 1));
+    EXPECT_TRUE(first.publish("demo", test_payload(50'000, 20 + life)).outcome.has_value());
+    ASSERT_TRUE(listener->wait_for(life + 1));
+  }
+  EXPECT_TRUE(has_sessions(first, 0));
+}
+
+TEST(Node, DrainAnswersWhatIsHeldAndRefusesTheRest) {
+  TestNode node(Settings{{"node.drain_ms", "50"}});
+  auto held = std::async(std::launch::async, [&] { return node.publish("demo", test_payload(10, 30)); });
+  ASSERT_TRUE(eventually([&] { return node->publisher().in_flight() == 1; }));
+  std::promise<void> drained;
+  node.on_control([&] { node->drain([&drained] { drained.set_value(); }); });
+  EXPECT_FALSE(node.on_control([&] { return node->is_ready(); }));
+  drained.get_future().wait();
+  const auto result = held.get();
+  ASSERT_FALSE(result.outcome.has_value());
+  EXPECT_NE(result.outcome.error().what.find("stopping"), std::string::npos);
+  EXPECT_FALSE(node.publish("demo", test_payload(10, 31)).outcome.has_value());
+}
+
+TEST(Node, ATakenPortIsNamedWithARemedy) {
+  TestNode first;
+  for (const auto& [key, port] : {std::pair{std::string("sidecar.port"), first->sidecar_port()},
+                                  std::pair{std::string("api.port"), first->api_port()},
+                                  std::pair{std::string("p2p.port"), first.port()}}) {
+    try {
+      TestNode second(Settings{{key, std::to_string(port)}});
+      // TCP and UDP share a number only where the node chose it: a free UDP port beside a taken TCP one is fine.
+      FAIL() << key;
+    } catch (const std::runtime_error& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find(std::to_string(port)), std::string::npos) << text;
+      EXPECT_NE(text.find(key), std::string::npos) << text;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace corelay::node
