@@ -59,12 +59,13 @@ void Mesh::State::drop(const std::string& topic, const std::string& name, MeshOu
 }
 
 /// Takes a peer out of the mesh, tells it, and leaves it alone for the backoff. `instead` is empty or whom it may take in
-/// our place.
+/// our place; pruned for no fault of its own, it may then soon come back.
 void Mesh::State::prune(Instant now, const std::string& topic, const std::string& name, const std::string& instead,
                         MeshOutbox& out) {
+  const Duration backoff = instead.empty() ? params.prune_backoff : std::min(params.prune_backoff, params.heartbeat * 2);
   drop(topic, name, out);
-  back_off(now + params.prune_backoff, topic, name);
-  refuse(now, topic, name, params.prune_backoff, true);
+  back_off(now + backoff, topic, name);
+  refuse(now, topic, name, backoff, true);
   MeshControl& control = control_to(name);
   control.mutable_prune(control.prune_size() - 1)->set_instead(instead);
 }
