@@ -19,7 +19,7 @@ using namespace dataplane;
 namespace {
 
 constexpr PeerIndex upstream_session = 0;
-constexpr std::uint32_t in_flight_max = 736;      // frames of the upstream not yet acknowledged: 16 runs
+constexpr std::uint32_t in_flight_max = 736;     // frames of the upstream not yet acknowledged: 16 runs
 constexpr std::size_t frames_per_turn = 4;        // of one generation, then the next
 constexpr std::size_t messages_behind_max = 2;    // how far the slowest sink may lag behind the upstream
 constexpr std::uint32_t answer_after_frames = 64;

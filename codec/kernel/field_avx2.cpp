@@ -3,6 +3,7 @@
 // registers.
 #include <immintrin.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -92,18 +93,22 @@ void multiply_block(std::size_t k, const std::uint8_t* coefficients, std::size_t
   }
 }
 
+// Columns offset..end of all outputs, V vectors at a time; end - offset is a multiple of that.
 template <std::size_t V>
 void multiply_strip(std::size_t m, std::size_t k, const std::uint8_t* coefficients,
                     std::size_t coefficient_stride, const std::uint8_t* const* rows,
-                    std::uint8_t* const* out, std::size_t offset) noexcept {
+                    std::uint8_t* const* out, std::size_t offset, std::size_t end) noexcept {
+  const auto group = [&]<std::size_t M>(std::size_t i) {
+    for (std::size_t at = offset; at < end; at += V * vector_bytes) {
+      multiply_block<M, V>(k, coefficients + i * coefficient_stride, coefficient_stride, rows,
+                           out + i, at);
+    }
+  };
   std::size_t i = 0;
-  for (; i + 3 <= m; i += 3) {
-    multiply_block<3, V>(k, coefficients + i * coefficient_stride, coefficient_stride, rows,
-                         out + i, offset);
-  }
-  const std::uint8_t* const rest = coefficients + i * coefficient_stride;
-  if (m - i == 2) multiply_block<2, V>(k, rest, coefficient_stride, rows, out + i, offset);
-  if (m - i == 1) multiply_block<1, V>(k, rest, coefficient_stride, rows, out + i, offset);
+  // Four are two and two: one output alone is the slowest.
+  for (; m - i >= 3 && m - i != 4; i += 3) group.template operator()<3>(i);
+  for (; m - i >= 2; i += 2) group.template operator()<2>(i);
+  if (m - i == 1) group.template operator()<1>(i);
 }
 
 // Rows shorter than a vector, by way of padded copies: AVX2 has no byte mask.
@@ -133,24 +138,26 @@ void multiply_avx2(std::size_t m, std::size_t k, const std::uint8_t* coefficient
     multiply_short(m, k, coefficients, coefficient_stride, rows, out, bytes);
     return;
   }
-  std::size_t offset = 0;
-  for (; offset + 2 * vector_bytes <= bytes; offset += 2 * vector_bytes) {
-    multiply_strip<2>(m, k, coefficients, coefficient_stride, rows, out, offset);
+  // Strips of 256 bytes of every source stay in the first cache while all outputs are made.
+  constexpr std::size_t strip_bytes = 256;
+  const std::size_t pairs_end = bytes / (2 * vector_bytes) * (2 * vector_bytes);
+  const std::size_t vectors_end = bytes / vector_bytes * vector_bytes;
+  for (std::size_t offset = 0; offset < pairs_end; offset += strip_bytes) {
+    multiply_strip<2>(m, k, coefficients, coefficient_stride, rows, out, offset,
+                      std::min(offset + strip_bytes, pairs_end));
   }
-  if (offset + vector_bytes <= bytes) {
-    multiply_strip<1>(m, k, coefficients, coefficient_stride, rows, out, offset);
-    offset += vector_bytes;
-  }
+  multiply_strip<1>(m, k, coefficients, coefficient_stride, rows, out, pairs_end, vectors_end);
   // The last bytes once more as part of a whole vector: the same values land in the same places.
-  if (offset < bytes) {
-    multiply_strip<1>(m, k, coefficients, coefficient_stride, rows, out, bytes - vector_bytes);
+  if (vectors_end < bytes) {
+    multiply_strip<1>(m, k, coefficients, coefficient_stride, rows, out, bytes - vector_bytes,
+                      bytes);
   }
 }
 
 void multiply_in_place_avx2(std::size_t m, std::size_t k, const std::uint8_t* coefficients,
                             std::size_t coefficient_stride, std::uint8_t* const* rows,
                             const std::uint8_t* targets, std::size_t bytes) noexcept {
-  constexpr std::size_t window_bytes = 128;
+  constexpr std::size_t window_bytes = 256;
   alignas(64) std::uint8_t scratch[k_max * window_bytes];
   multiply_by_windows(multiply_avx2, scratch, window_bytes, m, k, coefficients, coefficient_stride,
                       rows, targets, bytes);

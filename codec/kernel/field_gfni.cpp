@@ -152,7 +152,7 @@ void multiply_in_place_gfni(std::size_t m, std::size_t k, const std::uint8_t* co
     multiply_paired(m, k, coefficients, coefficient_stride, rows, out, bytes);
     return;
   }
-  constexpr std::size_t window_bytes = 256;
+  constexpr std::size_t window_bytes = 1536;
   alignas(64) std::uint8_t scratch[in_place_paired_min * window_bytes];
   multiply_by_windows(multiply_direct, scratch, window_bytes, m, k, coefficients,
                       coefficient_stride, rows, targets, bytes);

@@ -255,7 +255,11 @@ void Node::set_shard_tracing() {
 void Node::subscribe(const SubscriberPtr& client, std::vector<std::string> topics) {
   boost::asio::post(io_, [this, client, topics = std::move(topics)] {
     for (const auto& topic : topics) {
-      if (!subscribers_.add(topic, client)) continue;
+      if (!subscribers_.add(topic, client)) {
+        // The node is in the topic already, so the mesh says nothing; the client is told all the same.
+        if (config().sidecar.traces) client->on_trace(tracer_.mesh({mesh::MeshTrace::join, {}, topic}));
+        continue;
+      }
       topic_names_[topic_hash(topic)] = topic;
       if (!peers_->subscribe(topic)) {
         spdlog::warn("topic \"{}\" cannot be joined: relay.topics_max = {} topics are in use", topic,

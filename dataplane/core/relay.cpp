@@ -233,6 +233,14 @@ bool Relay::State::is_settled(const Message& message) const noexcept {
   return true;
 }
 
+bool Relay::State::has_taker(const Message& message) const noexcept {
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    const Flow& flow = message.flows[f];
+    if (flow.peer != peer_none && flow.is_next_hop && flow.state != PeerState::refused) return true;
+  }
+  return false;
+}
+
 void Relay::State::note_unsettled(std::uint32_t slot) noexcept {
   if (messages[slot].is_unsettled) return;
   messages[slot].is_unsettled = true;
@@ -299,8 +307,9 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
     message.status_at = now + message.status_wait;
     return;
   }
+  // A message that waits its turn behind others, or is half sent, is not one that nobody wants.
   if (message.prepared != nullptr && message.state == MessageState::complete &&
-      now - message.first_seen > params.publish_hold) {
+      now - message.first_seen > params.publish_hold && !has_taker(message)) {
     outcome(message, false, PublishFailure::no_peers);
     counters.add(Counter::drop_publish_total);
     seen.insert(now - params.seen_time - Duration{1}, message.tag);  // forgotten: it may be tried again

@@ -80,6 +80,8 @@ struct Relay::State {
   void housekeep(Instant now) noexcept;
   void keep_message(Instant now, std::uint32_t slot) noexcept;
   [[nodiscard]] bool is_settled(const Message& message) const noexcept;
+  /// There is a next hop that may still take it.
+  [[nodiscard]] bool has_taker(const Message& message) const noexcept;
   void note_unsettled(std::uint32_t slot) noexcept;
   void close_message(std::uint32_t slot) noexcept;
   void on_message_gone(std::uint32_t slot) noexcept;

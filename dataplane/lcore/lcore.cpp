@@ -118,7 +118,7 @@ std::size_t Lcore::receive(Instant now) noexcept {
   if (sender_.is_blocked()) return 0;
   const std::size_t count = io_->rx_burst(std::span(runs_).first(runs_wanted_));
   if (count == 0) {
-    runs_wanted_ = runs_per_cycle_max;
+    runs_wanted_ = 1;  // the first datagram after a pause is the one somebody waits for: no second look for more
     return 0;
   }
   const std::span<const RxRun> received = std::span(runs_).first(count);
@@ -215,18 +215,18 @@ void Lcore::count_io() noexcept {
 }
 
 /// Waits for a datagram, a command or the next deadline. The flag is raised before the last look at the ring, and
-/// control looks at the flag after its push, so one of the two sees the other.
+/// control exchanges it after its push; both are read-modify-writes of one atomic, so either this thread sees the push
+/// or control sees the flag.
 void Lcore::sleep(Instant now) noexcept {
   Instant until = std::min(relay_.next_deadline(), now + sleep_max);
   const bool retry = sender_.is_blocked() || !outbox_.events().empty();
   if (retry) until = std::min(until, now + retry_time);
   if (until <= now) return;
-  link_.asleep.store(true, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (link_.commands.is_empty() && !link_.stop.load(std::memory_order_seq_cst)) {
+  link_.asleep.exchange(true, std::memory_order_acq_rel);
+  if (link_.commands.is_empty() && !link_.stop.load(std::memory_order_acquire)) {
     io_->wait(until - now, sender_.is_blocked());
   }
-  link_.asleep.store(false, std::memory_order_relaxed);
+  link_.asleep.exchange(false, std::memory_order_acq_rel);
 }
 
 }  // namespace corelay::dataplane

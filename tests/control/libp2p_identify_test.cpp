@@ -20,7 +20,8 @@ Identity identity_of(const std::string& seed_hex) {
 
 std::vector<Multiaddr> addresses_of(const nlohmann::json& texts) {
   std::vector<Multiaddr> addresses;
-  for (const auto& text : texts) addresses.push_back(Multiaddr::parse(text.get<std::string>()).value());
+  for (const auto& text : texts)
+    addresses.push_back(Multiaddr::parse(text.get<std::string>()).value());
   return addresses;
 }
 
@@ -42,7 +43,8 @@ TEST(PeerRecordTest, AcceptsTheOlderForm) {
   append_field(payload, 1, identity.peer_id().bytes());
   append_field(payload, 2, std::uint64_t{7});
   std::vector<std::uint8_t> text;
-  for (const Bytes part : {as_bytes("libp2p-routing-state"), as_bytes("/libp2p/routing-state-record"), Bytes(payload)}) {
+  for (const Bytes part : {as_bytes("libp2p-routing-state"),
+                           as_bytes("/libp2p/routing-state-record"), Bytes(payload)}) {
     append_varint(text, part.size());
     append_bytes(text, part);
   }
@@ -96,8 +98,10 @@ TEST(IdentifyTest, RoundTripsWithASignedRecord) {
   ours.agent_version = "corelay/1";
   ours.protocol_version = "ipfs/0.1.0";
   ours.protocols = {"/a", "/b"};
-  ours.listen_addresses = {Multiaddr::parse("/ip4/10.0.0.1/tcp/1").value(), Multiaddr::parse("/dns4/x.y/tcp/2").value()};
-  const auto message = format_identify(identity, ours, Multiaddr::parse("/ip4/1.2.3.4/tcp/5").value(), 9);
+  ours.listen_addresses = {Multiaddr::parse("/ip4/10.0.0.1/tcp/1").value(),
+                           Multiaddr::parse("/dns4/x.y/tcp/2").value()};
+  const auto message =
+      format_identify(identity, ours, Multiaddr::parse("/ip4/1.2.3.4/tcp/5").value(), 9);
   PeerIdentity peer;
   ASSERT_TRUE(merge_identify(message, identity.peer_id(), peer));
   EXPECT_EQ(peer.agent_version, ours.agent_version);
@@ -133,7 +137,8 @@ TEST(IdentifyTest, WhatIsSentFitsRustsLimit) {
   const Identity identity = Identity::generate();
   PeerIdentity ours;
   for (int i = 0; i < 500; ++i) {
-    ours.listen_addresses.push_back(Multiaddr::parse("/ip4/10.0.0.1/tcp/" + std::to_string(1000 + i)).value());
+    ours.listen_addresses.push_back(
+        Multiaddr::parse("/ip4/10.0.0.1/tcp/" + std::to_string(1000 + i)).value());
   }
   ours.protocols = {"/a", "/b"};
   const auto message = format_identify(identity, ours, std::nullopt, 1);
@@ -142,7 +147,8 @@ TEST(IdentifyTest, WhatIsSentFitsRustsLimit) {
   ASSERT_TRUE(merge_identify(message, identity.peer_id(), peer));
   EXPECT_FALSE(peer.listen_addresses.empty());
   EXPECT_EQ(peer.protocols, ours.protocols);
-  for (int i = 0; i < 300; ++i) ours.protocols.push_back("/a/long/protocol/name/" + std::to_string(i));
+  for (int i = 0; i < 300; ++i)
+    ours.protocols.push_back("/a/long/protocol/name/" + std::to_string(i));
   EXPECT_LE(format_identify(identity, ours, std::nullopt, 1).size(), 4096u);
 }
 

@@ -1,4 +1,5 @@
-// multistream-select: exact bytes, order of proposals, every split, limits. Varints and protobuf fields on the way.
+// multistream-select: exact bytes, order of proposals, every split, limits. Varints and protobuf
+// fields on the way.
 #include "control/libp2p/multistream.h"
 
 #include <gtest/gtest.h>
@@ -28,10 +29,12 @@ std::vector<std::uint8_t> tokens(const std::vector<std::string>& texts) {
 const std::string header = "/multistream/1.0.0";
 
 TEST(MultistreamTest, BytesMatchJs) {
-  for (const auto& [text, hex] : vectors()["multistream"].items()) EXPECT_EQ(to_hex(token(text)), hex) << text;
+  for (const auto& [text, hex] : vectors()["multistream"].items())
+    EXPECT_EQ(to_hex(token(text)), hex) << text;
   auto dialer = Negotiation::dial({"/noise"});
-  EXPECT_EQ(to_hex(dialer.take_output()), vectors()["multistream"][header].get<std::string>() +
-                                              vectors()["multistream"]["/noise"].get<std::string>());
+  EXPECT_EQ(to_hex(dialer.take_output()),
+            vectors()["multistream"][header].get<std::string>() +
+                vectors()["multistream"]["/noise"].get<std::string>());
 }
 
 TEST(MultistreamTest, TheDialerTriesItsListInOrder) {
@@ -80,13 +83,13 @@ TEST(MultistreamTest, AnySplitGivesTheSame) {
 
 TEST(MultistreamTest, BrokenMessagesAreRefused) {
   const std::vector<std::vector<std::uint8_t>> broken{
-      token("/multistream/2.0.0"),          // another header
-      token("/noise"),                      // no header
-      {0},                                  // empty message
-      {0x81, 0x08},                         // 1025 bytes
+      token("/multistream/2.0.0"),  // another header
+      token("/noise"),              // no header
+      {0},                          // empty message
+      {0x81, 0x08},                 // 1025 bytes
       {0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80},
-      {0x80, 0x00},                         // a varint too long
-      {3, 'n', 'a', 'a'}};                  // no newline
+      {0x80, 0x00},         // a varint too long
+      {3, 'n', 'a', 'a'}};  // no newline
   for (const auto& bytes : broken) {
     auto listener = Negotiation::listen([](std::string_view) { return true; });
     EXPECT_EQ(listener.receive(bytes).error().code, ErrorCode::malformed) << to_hex(bytes);
@@ -100,14 +103,15 @@ TEST(MultistreamTest, BrokenMessagesAreRefused) {
 TEST(MultistreamTest, ProposalsAreBounded) {
   auto listener = Negotiation::listen([](std::string_view) { return false; });
   ASSERT_TRUE(listener.receive(token(header)));
-  for (std::size_t i = 0; i < multistream_proposals_max; ++i) ASSERT_TRUE(listener.receive(token("/x"))) << i;
+  for (std::size_t i = 0; i < multistream_proposals_max; ++i)
+    ASSERT_TRUE(listener.receive(token("/x"))) << i;
   EXPECT_EQ(listener.receive(token("/x")).error().code, ErrorCode::too_large);
 }
 
 TEST(VarintTest, RoundTripsAndRefusesOtherForms) {
   for (const std::uint64_t value :
-       {std::uint64_t{0}, std::uint64_t{127}, std::uint64_t{128}, std::uint64_t{16383}, std::uint64_t{16384},
-        (std::uint64_t{1} << 63) - 1}) {
+       {std::uint64_t{0}, std::uint64_t{127}, std::uint64_t{128}, std::uint64_t{16383},
+        std::uint64_t{16384}, (std::uint64_t{1} << 63) - 1}) {
     std::vector<std::uint8_t> bytes;
     append_varint(bytes, value);
     const Varint read = read_varint(bytes);
@@ -121,13 +125,18 @@ TEST(VarintTest, RoundTripsAndRefusesOtherForms) {
   EXPECT_EQ(read_varint(from_hex("8100")).status, VarintStatus::malformed);
   EXPECT_EQ(read_varint(from_hex("ffffffffffffffffff01")).status, VarintStatus::malformed);
   EXPECT_EQ(read_protobuf_varint(from_hex("8100")).value, 1u);
-  EXPECT_EQ(read_protobuf_varint(from_hex("ffffffffffffffffff01")).value, std::numeric_limits<std::uint64_t>::max());
+  EXPECT_EQ(read_protobuf_varint(from_hex("ffffffffffffffffff01")).value,
+            std::numeric_limits<std::uint64_t>::max());
   EXPECT_EQ(read_protobuf_varint(from_hex("ffffffffffffffffff02")).status, VarintStatus::malformed);
 }
 
 TEST(FieldsTest, SkipsWhatItDoesNotKnowAndRefusesWhatIsBroken) {
   // field 1 varint 5; field 2 fixed64; field 3 fixed32; field 4 bytes "ab"
-  const auto message = from_hex("0805" "110102030405060708" "1d01020304" "22026162");
+  const auto message = from_hex(
+      "0805"
+      "110102030405060708"
+      "1d01020304"
+      "22026162");
   FieldReader reader(message);
   Field field;
   ASSERT_TRUE(reader.next(field));
@@ -139,7 +148,8 @@ TEST(FieldsTest, SkipsWhatItDoesNotKnowAndRefusesWhatIsBroken) {
   EXPECT_EQ(as_text(field.bytes), "ab");
   EXPECT_FALSE(reader.next(field));
   EXPECT_FALSE(reader.is_malformed());
-  for (const char* broken : {"08", "0a05", "0b", "0c", "00", "1101", "1d01", "0affffffffffffffffff01", "ffffffffffffffff7f00"}) {
+  for (const char* broken : {"08", "0a05", "0b", "0c", "00", "1101", "1d01",
+                             "0affffffffffffffffff01", "ffffffffffffffff7f00"}) {
     const auto bytes = from_hex(broken);
     FieldReader other(bytes);
     EXPECT_FALSE(other.next(field)) << broken;

@@ -1,4 +1,5 @@
-// Yamux: frames as js-libp2p writes them, windows, half close, resets, limits, order of what is sent.
+// Yamux: frames as js-libp2p writes them, windows, half close, resets, limits, order of what is
+// sent.
 #include "control/libp2p/yamux.h"
 
 #include <gtest/gtest.h>
@@ -33,9 +34,11 @@ struct Frame {
 
 std::vector<std::uint8_t> frame(int type, int flags, std::uint32_t id, std::uint32_t length,
                                 std::size_t payload_bytes = 0) {
-  std::vector<std::uint8_t> bytes{0, static_cast<std::uint8_t>(type), 0, static_cast<std::uint8_t>(flags)};
+  std::vector<std::uint8_t> bytes{0, static_cast<std::uint8_t>(type), 0,
+                                  static_cast<std::uint8_t>(flags)};
   for (const std::uint32_t value : {id, length}) {
-    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<std::uint8_t>(value >> shift));
+    for (int shift = 24; shift >= 0; shift -= 8)
+      bytes.push_back(static_cast<std::uint8_t>(value >> shift));
   }
   bytes.resize(bytes.size() + payload_bytes);
   return bytes;
@@ -53,7 +56,11 @@ std::vector<Frame> frames_of(Bytes bytes) {
   };
   while (!bytes.empty()) {
     EXPECT_GE(bytes.size(), yamux_header_bytes);
-    Frame next{bytes[1], static_cast<std::uint16_t>(bytes[2] << 8 | bytes[3]), u32(bytes.subspan(4)), u32(bytes.subspan(8)), {}};
+    Frame next{bytes[1],
+               static_cast<std::uint16_t>(bytes[2] << 8 | bytes[3]),
+               u32(bytes.subspan(4)),
+               u32(bytes.subspan(8)),
+               {}};
     bytes = bytes.subspan(yamux_header_bytes);
     if (next.type == 0) {
       next.payload.assign(bytes.begin(), bytes.begin() + next.length);
@@ -73,7 +80,8 @@ std::vector<std::uint8_t> output(YamuxSession& session) {
 
 /// Two sessions and what they saw.
 struct Pair {
-  explicit Pair(const YamuxLimits& limits = {}) : a(Role::dialer, limits), b(Role::listener, limits) {}
+  explicit Pair(const YamuxLimits& limits = {})
+      : a(Role::dialer, limits), b(Role::listener, limits) {}
   void run() {
     while (a.has_output() || b.has_output()) {
       const auto from_a = output(a);
@@ -108,7 +116,8 @@ TEST(YamuxTest, FramesMatchJs) {
   ASSERT_TRUE(listener.receive(from_hex(v["open_syn_window_update_sid1"]), seen));
   EXPECT_EQ(seen.opened, std::vector<std::uint32_t>{1});
   EXPECT_EQ(to_hex(output(listener)), v["ack_window_update_sid1"]);
-  ASSERT_TRUE(listener.receive(from_hex(v["data_syn_sid3_len5"].get<std::string>() + "68656c6c6f"), seen));
+  ASSERT_TRUE(
+      listener.receive(from_hex(v["data_syn_sid3_len5"].get<std::string>() + "68656c6c6f"), seen));
   EXPECT_EQ(seen.opened, (std::vector<std::uint32_t>{1, 3}));
   EXPECT_EQ(as_text(seen.data[3]), "hello");
   ASSERT_TRUE(listener.receive(from_hex(v["fin_sid1"]), seen));
@@ -162,7 +171,8 @@ TEST(YamuxTest, AWindowExceededEndsTheSession) {
   const auto outcome = session.receive(data_frame(0, 1, 1), seen);
   EXPECT_EQ(outcome.error().code, ErrorCode::malformed);
   EXPECT_EQ(to_hex(output(session)), vectors()["yamux"]["goaway_protocol_error"]);
-  EXPECT_EQ(session.receive(frame(2, 1, 0, 1), seen).error().code, ErrorCode::closed) << "nothing more is read";
+  EXPECT_EQ(session.receive(frame(2, 1, 0, 1), seen).error().code, ErrorCode::closed)
+      << "nothing more is read";
   EXPECT_FALSE(session.open());
 }
 
@@ -217,12 +227,12 @@ TEST(YamuxTest, FramesOfFinishedAndUnknownStreamsAreIgnored) {
   pair.b.close_write(id);
   pair.run();
   Seen seen;
-  EXPECT_TRUE(pair.a.receive(frame(1, 0, id, 100), seen));      // window update after FIN, as js sends
-  EXPECT_TRUE(pair.a.receive(frame(1, 4, id, 0), seen));        // FIN again
-  EXPECT_TRUE(pair.a.receive(frame(1, 8, id, 0), seen));        // reset of what is gone
-  EXPECT_TRUE(pair.a.receive(data_frame(0, id, 5000), seen));   // data of what is gone: skipped
+  EXPECT_TRUE(pair.a.receive(frame(1, 0, id, 100), seen));  // window update after FIN, as js sends
+  EXPECT_TRUE(pair.a.receive(frame(1, 4, id, 0), seen));    // FIN again
+  EXPECT_TRUE(pair.a.receive(frame(1, 8, id, 0), seen));    // reset of what is gone
+  EXPECT_TRUE(pair.a.receive(data_frame(0, id, 5000), seen));  // data of what is gone: skipped
   EXPECT_TRUE(pair.a.receive(data_frame(0, 999, 5000), seen));
-  EXPECT_TRUE(pair.a.receive(frame(2, 1, 0, 7), seen));         // and the frames after it are read
+  EXPECT_TRUE(pair.a.receive(frame(2, 1, 0, 7), seen));  // and the frames after it are read
   EXPECT_EQ(to_hex(output(pair.a)), "000200020000000000000007");
   EXPECT_TRUE(seen.resets.empty() && seen.ended.empty() && seen.data.empty());
 
@@ -262,7 +272,8 @@ TEST(YamuxTest, StreamsAreLimitedBothWays) {
   limits.unacknowledged_streams_max = 2;
   YamuxSession session(Role::listener, limits);
   Seen seen;
-  for (std::uint32_t id = 1; id <= 9; id += 2) ASSERT_TRUE(session.receive(frame(1, 1, id, 0), seen));
+  for (std::uint32_t id = 1; id <= 9; id += 2)
+    ASSERT_TRUE(session.receive(frame(1, 1, id, 0), seen));
   EXPECT_EQ(seen.opened.size(), 3u);
   int resets = 0;
   for (const Frame& sent : frames_of(output(session))) resets += sent.flags == 8 ? 1 : 0;
@@ -344,7 +355,8 @@ TEST(YamuxTest, AnySplitGivesTheSame) {
     YamuxSession session(Role::listener, {});
     Seen seen;
     for (std::size_t at = 0; at < stream.size(); at += step) {
-      ASSERT_TRUE(session.receive(Bytes(stream).subspan(at, std::min(step, stream.size() - at)), seen));
+      ASSERT_TRUE(
+          session.receive(Bytes(stream).subspan(at, std::min(step, stream.size() - at)), seen));
     }
     EXPECT_EQ(seen.opened, (std::vector<std::uint32_t>{1, 3}));
     EXPECT_EQ(seen.data[1].size(), 300u);

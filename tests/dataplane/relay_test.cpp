@@ -68,6 +68,27 @@ TEST(Relay, SaysSoWhenNoPeerComes) {
   EXPECT_EQ(network.nodes()[0].counters->value(Counter::gauge_cells_used), 0u);
 }
 
+TEST(Relay, AMessageThatTakesLongerThanTheHoldIsNotOneWithoutPeers) {
+  NetworkConfig config = lossy(0);
+  config.uplink_bytes_per_second = 100e3;
+  config.params.publish_hold = milliseconds(500);
+  Network network(2, config);
+  network.join_all();
+  network.route_all("t");
+  std::vector<const PreparedMessage*> messages;
+  for (std::size_t i = 0; i < 5; ++i) messages.push_back(network.publish(0, 60000 + i));
+  const auto all_arrived = [&] {
+    for (const auto* message : messages) {
+      if (!network.has_all(message, 0)) return false;
+    }
+    return true;
+  };
+  EXPECT_TRUE(network.run(seconds(30), all_arrived));
+  network.run(seconds(1));
+  EXPECT_TRUE(network.nodes()[0].failed.empty());
+  EXPECT_EQ(network.nodes()[0].published.size(), 5u);
+}
+
 TEST(Relay, RefusesTheSameBytesTwice) {
   Network network(2, lossy(0));
   network.join_all();

@@ -32,7 +32,7 @@ def test_tools_up_on_the_default_ports():
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "CORELAY_DIR": f"{folder}/run", "NO_COLOR": "1"}
         up = subprocess.run([SOURCE / "tools" / "up", "--detach"], cwd=folder, env=environment, capture_output=True,
-                            text=True, timeout=55, check=False)
+                            text=True, timeout=600, check=False)
         try:
             print("    " + (up.stdout + up.stderr).replace("\n", "\n    "))
             assert up.returncode == 0

@@ -13,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (merge_identify(in, peer, merged)) {
     CHECK(merged.protocols.size() <= 256 && merged.listen_addresses.size() <= 64);
     CHECK(merged.agent_version.size() <= 256 && merged.protocol_version.size() <= 256);
-    for (const Multiaddr& address : merged.listen_addresses) CHECK(Multiaddr::parse(address.text()) == address);
+    for (const Multiaddr& address : merged.listen_addresses)
+      CHECK(Multiaddr::parse(address.text()) == address);
   }
   const auto record = open_peer_record(in);
   if (record) CHECK(!record->peer.is_empty());

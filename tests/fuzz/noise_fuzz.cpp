@@ -1,5 +1,5 @@
-// What a stranger can send before it has proved anything: bytes to a link that listens or dials (fixed keys), to the record
-// reader, and to the parser of the handshake payload.
+// What a stranger can send before it has proved anything: bytes to a link that listens or dials
+// (fixed keys), to the record reader, and to the parser of the handshake payload.
 #include "codec/check.h"
 #include "control/libp2p/link.h"
 #include "control/libp2p/noise_payload.h"

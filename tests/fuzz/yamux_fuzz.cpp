@@ -1,5 +1,6 @@
-// A Yamux session under a hostile peer and a busy owner. The input is a list of operations: what the peer sends (whole frames made
-// from a few bytes, or raw bytes) and what the owner does. The accounts must stay right throughout.
+// A Yamux session under a hostile peer and a busy owner. The input is a list of operations: what
+// the peer sends (whole frames made from a few bytes, or raw bytes) and what the owner does. The
+// accounts must stay right throughout.
 #include <map>
 
 #include "codec/check.h"
@@ -44,8 +45,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::uint32_t count = static_cast<std::uint32_t>(op[3]) << 8 | op[4];
     switch (op[0] % 9) {
       case 0: {  // a frame with its payload
-        const std::uint8_t frame[12] = {0, static_cast<std::uint8_t>(op[0] / 9 % 5), 0, op[2], 0, 0, 0,
-                                        static_cast<std::uint8_t>(id), 0, 0, op[3], op[4]};
+        const std::uint8_t frame[12] = {0,     static_cast<std::uint8_t>(op[0] / 9 % 5),
+                                        0,     op[2],
+                                        0,     0,
+                                        0,     static_cast<std::uint8_t>(id),
+                                        0,     0,
+                                        op[3], op[4]};
         std::vector<std::uint8_t> bytes(frame, frame + 12);
         if (frame[1] == 0) bytes.resize(12 + count);
         static_cast<void>(session.receive(bytes, owner));
@@ -58,7 +63,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         static_cast<void>(session.open());
         break;
       case 3:
-        if (queued_max < (1u << 20) && session.write(id, std::vector<std::uint8_t>(count))) queued_max += count;
+        if (queued_max < (1u << 20) && session.write(id, std::vector<std::uint8_t>(count)))
+          queued_max += count;
         break;
       case 4:
         session.close_write(id);
