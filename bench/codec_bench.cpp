@@ -1,6 +1,6 @@
-// Measures the codec against ISA-L and other yardsticks in one process: pinned, taking turns, best of many rounds.
-// Prints one JSON document on stdout and progress on stderr. A row's GB/s are 1e9 bytes; what is counted is said in
-// codec_cases.h.
+// Measures the codec against ISA-L and other yardsticks in one process: pinned, taking turns, best
+// of many rounds. Prints one JSON document on stdout and progress on stderr. A row's GB/s are 1e9
+// bytes; what is counted is said in codec_cases.h.
 #include <sched.h>
 
 #include <CLI/CLI.hpp>
@@ -31,7 +31,8 @@ bool pin_to(int cpu) {
   return sched_setaffinity(0, sizeof set, &set) == 0;
 }
 
-// The cases asked for. Smoke runs leave out the largest: the scalar oracle would take most of their time.
+// The cases asked for. Smoke runs leave out the largest: the scalar oracle would take most of their
+// time.
 std::vector<Case> cases_of(const Options& options) {
   if (options.k != 0 || options.m != 0) {
     const std::size_t k = options.k != 0 ? options.k : options.m;
@@ -51,20 +52,22 @@ bool run_case(const Case& each, const Effort& effort, bool is_first) {
   const Comparison comparison = each.prepare();
   const Pair seconds = best_of(effort, comparison.ours, comparison.reference);
   if (!comparison.is_right()) {
-    std::fprintf(stderr, "%s k=%zu m=%zu shard_bytes=%zu: WRONG BYTES\n", each.id.c_str(), each.k, each.m,
-                 each.shard_bytes);
+    std::fprintf(stderr, "%s k=%zu m=%zu shard_bytes=%zu: WRONG BYTES\n", each.id.c_str(), each.k,
+                 each.m, each.shard_bytes);
     return false;
   }
   const double ours_gbs = comparison.our_bytes / seconds.ours / 1e9;
   const double reference_gbs = comparison.reference_bytes / seconds.reference / 1e9;
-  std::printf("%s\n  {\"id\":\"%s\",\"k\":%zu,\"m\":%zu,\"shard_bytes\":%zu,\"ours_gbs\":%.2f,\"reference\":\"%s\","
-              "\"reference_gbs\":%.2f,\"ratio\":%.3f,\"goal\":%.2f,\"ours_ns\":%.1f,\"reference_ns\":%.1f}",
-              is_first ? "" : ",", each.id.c_str(), each.k, each.m, each.shard_bytes, ours_gbs,
-              each.reference.c_str(), reference_gbs, ours_gbs / reference_gbs, each.goal, seconds.ours * 1e9,
+  std::printf("%s\n  ", is_first ? "" : ",");
+  std::printf(R"({"id":"%s","k":%zu,"m":%zu,"shard_bytes":%zu,"ours_gbs":%.2f,"reference":"%s",)",
+              each.id.c_str(), each.k, each.m, each.shard_bytes, ours_gbs, each.reference.c_str());
+  std::printf(R"("reference_gbs":%.2f,"ratio":%.3f,"goal":%.2f,"ours_ns":%.1f,"reference_ns":%.1f})",
+              reference_gbs, ours_gbs / reference_gbs, each.goal, seconds.ours * 1e9,
               seconds.reference * 1e9);
-  std::fprintf(stderr, "%-6s k=%-3zu m=%-3zu L=%-5zu ours %8.2f GB/s (%10.1f ns)  %6.2fx  [goal %.2f]  %s\n",
-               each.id.c_str(), each.k, each.m, each.shard_bytes, ours_gbs, seconds.ours * 1e9,
-               ours_gbs / reference_gbs, each.goal, each.reference.c_str());
+  std::fprintf(
+      stderr, "%-6s k=%-3zu m=%-3zu L=%-5zu ours %8.2f GB/s (%10.1f ns)  %6.2fx  [goal %.2f]  %s\n",
+      each.id.c_str(), each.k, each.m, each.shard_bytes, ours_gbs, seconds.ours * 1e9,
+      ours_gbs / reference_gbs, each.goal, each.reference.c_str());
   return true;
 }
 
@@ -72,12 +75,15 @@ int run(const Options& options) {
   if (!options.backend.empty()) {
     const auto backend = codec::parse_backend(options.backend);
     if (!backend || !codec::force_backend(*backend)) {
-      std::fprintf(stderr, "codec_bench: this CPU has no backend \"%s\"\n", options.backend.c_str());
+      std::fprintf(stderr, "codec_bench: this CPU has no backend \"%s\"\n",
+                   options.backend.c_str());
       return 2;
     }
   }
   const int cpu = options.cpu >= 0 ? options.cpu : sched_getcpu();
-  if (!pin_to(cpu)) std::fprintf(stderr, "codec_bench: cannot pin to CPU %d; figures will wander\n", cpu);
+  if (!pin_to(cpu)) {
+    std::fprintf(stderr, "codec_bench: cannot pin to CPU %d; figures will wander\n", cpu);
+  }
   const Effort effort = options.is_smoke ? Effort{1, 1e-5} : Effort{options.rounds, 2e-3};
   std::printf("{\"bench\":\"codec\",\"backend\":\"%s\",\"rounds\":%zu,\"rows\":[",
               std::string(codec::backend_name(codec::active_backend())).c_str(), effort.rounds);
@@ -101,12 +107,14 @@ int main(int argc, char** argv) {
   app.add_option("--m", options.m, "outputs: measures this case alone (default: k)")->check(shards);
   app.add_option("--shard-bytes", options.shard_bytes, "bytes of a shard in that case")
       ->check(CLI::Range(std::size_t{1}, corelay::codec::shard_bytes_max));
-  app.add_option("--backend", options.backend, "scalar, isal, avx2 or gfni (default: the CPU's best)");
+  app.add_option("--backend", options.backend,
+                 "scalar, isal, avx2 or gfni (default: the CPU's best)");
   app.add_option("--only", options.only, "cases of this id alone, as E1");
   app.add_option("--rounds", options.rounds, "rounds of each side; the best counts")
       ->check(CLI::Range(std::size_t{1}, std::size_t{1000}));
   app.add_option("--cpu", options.cpu, "CPU to pin to (default: where it starts)");
-  app.add_flag("--smoke", options.is_smoke, "one short round of each case, for the check of its bytes");
+  app.add_flag("--smoke", options.is_smoke,
+               "one short round of each case, for the check of its bytes");
   CLI11_PARSE(app, argc, argv);
   return corelay::bench::run(options);
 }

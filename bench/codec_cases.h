@@ -10,14 +10,15 @@
 
 namespace corelay::bench {
 
-/// One comparison, ready to run. Bytes are what one run of a side counts for: source bytes times outputs for products
-/// (E, R), payload bytes for decoders (D1-D4, S1), coefficient bytes worked on for the innovation check (D5).
+/// One comparison, ready to run. Bytes are what one run of a side counts for: source bytes times
+/// outputs for products (E, R), payload bytes for decoders (D1-D4, S1), coefficient bytes worked on
+/// for the innovation check (D5).
 struct Comparison {
   double our_bytes;
   double reference_bytes;
   Repeat ours;
   Repeat reference;
-  std::function<bool()> is_right;  // after at least one run of both: results against the scalar oracle
+  std::function<bool()> is_right;  // both results against the scalar oracle, on a run of its own
 };
 
 struct Case {

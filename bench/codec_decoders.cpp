@@ -18,12 +18,17 @@ using codec::Decoder;
 
 constexpr std::size_t fresh_count = 4;  // generations taken in turn
 
-/// The packets of a few generations, k - lost of them shards and `lost` coded, with one set of payloads. Decoding does
-/// not depend on payload bytes, so timed runs decode what the run before left.
+/// The packets of a few generations, k - lost of them shards and `lost` coded, with one set of
+/// payloads. Decoding does not depend on payload bytes, so timed runs decode what the run before
+/// left.
 class Generation {
  public:
   Generation(std::size_t k, std::size_t lost, std::size_t shard_bytes)
-      : k_(k), lost_(lost), shards_(k, shard_bytes, rng_), payloads_(k, shard_bytes), order_(k),
+      : k_(k),
+        lost_(lost),
+        shards_(k, shard_bytes, rng_),
+        payloads_(k, shard_bytes),
+        order_(k),
         storage_(1, Decoder::storage_bytes(k)) {
     for (auto& seeds : seeds_) seeds = innovative_seeds();
     for (std::size_t which = 0; which < fresh_count; ++which) {
@@ -35,7 +40,9 @@ class Generation {
   }
 
   [[nodiscard]] double payload_bytes() const { return static_cast<double>(k_ * shards_.bytes()); }
-  [[nodiscard]] const std::uint8_t* vectors(std::size_t which) const { return vectors_[which].data(); }
+  [[nodiscard]] const std::uint8_t* vectors(std::size_t which) const {
+    return vectors_[which].data();
+  }
   [[nodiscard]] const Rows& payloads() const { return payloads_; }
   [[nodiscard]] const Rows& shards() const { return shards_; }
 
@@ -49,11 +56,14 @@ class Generation {
 
   /// Payloads as they arrive: shards lost_..k-1, then the coded packets of generation `which`.
   void receive(std::size_t which) {
-    for (std::size_t s = 0; s < k_ - lost_; ++s) std::memcpy(payloads_[s], shards_[lost_ + s], shards_.bytes());
+    for (std::size_t s = 0; s < k_ - lost_; ++s)
+      std::memcpy(payloads_[s], shards_[lost_ + s], shards_.bytes());
     if (lost_ == 0) return;
-    const std::vector<std::uint8_t*> coded(payloads_.pointers().begin() + static_cast<std::ptrdiff_t>(k_ - lost_),
-                                           payloads_.pointers().end());
-    codec::multiply(Backend::scalar, lost_, k_, vectors(which), k_, shards_.list(), coded.data(), shards_.bytes());
+    const std::vector<std::uint8_t*> coded(
+        payloads_.pointers().begin() + static_cast<std::ptrdiff_t>(k_ - lost_),
+        payloads_.pointers().end());
+    codec::multiply(Backend::scalar, lost_, k_, vectors(which), k_, shards_.list(), coded.data(),
+                    shards_.bytes());
   }
 
   [[nodiscard]] bool is_right() {
@@ -68,7 +78,8 @@ class Generation {
  private:
   void absorb(Decoder& decoder, std::size_t which) {
     decoder.reset(k_, {storage_[0], storage_.bytes()});
-    for (std::size_t s = lost_; s < k_; ++s) CHECK(decoder.absorb_systematic(s) == Absorbed::innovative);
+    for (std::size_t s = lost_; s < k_; ++s)
+      CHECK(decoder.absorb_systematic(s) == Absorbed::innovative);
     for (std::size_t i = 0; i < lost_; ++i) {
       CHECK(decoder.absorb({vectors(which) + i * k_, k_}) == Absorbed::innovative);
     }
@@ -77,7 +88,8 @@ class Generation {
   std::vector<std::uint64_t> innovative_seeds() {
     Decoder decoder;
     decoder.reset(k_, {storage_[0], storage_.bytes()});
-    for (std::size_t s = lost_; s < k_; ++s) CHECK(decoder.absorb_systematic(s) == Absorbed::innovative);
+    for (std::size_t s = lost_; s < k_; ++s)
+      CHECK(decoder.absorb_systematic(s) == Absorbed::innovative);
     std::vector<std::uint64_t> seeds;
     std::vector<std::uint8_t> vector(k_);
     while (!decoder.is_complete()) {
@@ -108,7 +120,13 @@ Comparison compare(const std::shared_ptr<Generation>& generation, Repeat referen
 }
 
 Case against_isal_product(std::string id, std::size_t k, std::size_t shard_bytes, double goal) {
-  return {std::move(id), k, k, shard_bytes, "ec_encode_data k x k alone, tables built before", goal, [=] {
+  return {std::move(id),
+          k,
+          k,
+          shard_bytes,
+          "ec_encode_data k x k alone, tables built before",
+          goal,
+          [=] {
             const auto generation = std::make_shared<Generation>(k, k, shard_bytes);
             const auto product = std::make_shared<IsalProduct>(k, k);
             const auto out = std::make_shared<Rows>(k, shard_bytes);
@@ -125,8 +143,8 @@ Case against_own_product(std::size_t k, std::size_t shard_bytes, double goal) {
             const auto out = std::make_shared<Rows>(k, shard_bytes);
             return compare(generation, [=](std::size_t times) {
               for (std::size_t i = 0; i < times; ++i) {
-                codec::multiply(k, k, generation->vectors(i % fresh_count), k, generation->shards().list(),
-                                out->list(), shard_bytes);
+                codec::multiply(k, k, generation->vectors(i % fresh_count), k,
+                                generation->shards().list(), out->list(), shard_bytes);
               }
             });
           }};
@@ -138,7 +156,8 @@ Case against_row_by_row(std::size_t k, std::size_t shard_bytes, double goal) {
             const auto decoder = std::make_shared<RowByRowDecoder>(k, shard_bytes);
             const auto payloads = std::make_shared<Rows>(k, shard_bytes);
             Comparison comparison = compare(generation, [=](std::size_t times) {
-              for (std::size_t i = 0; i < times; ++i) decoder->decode(generation->vectors(i % fresh_count), *payloads);
+              for (std::size_t i = 0; i < times; ++i)
+                decoder->decode(generation->vectors(i % fresh_count), *payloads);
             });
             comparison.is_right = [=, ours = comparison.is_right] {
               generation->receive(0);
@@ -173,12 +192,15 @@ Case against_inversion(std::size_t k, std::size_t shard_bytes, double goal) {
           }};
 }
 
-/// A decoder that holds k - 1 coded packets, and vectors that depend on them: absorbing one changes nothing, so the same
-/// check can be timed again and again. The reference forms the same reduced vectors as a product through ISA-L.
+/// A decoder that holds k - 1 coded packets, and vectors that depend on them: absorbing one changes
+/// nothing, so the same check can be timed again and again. The reference forms the same reduced
+/// vectors as a product through ISA-L.
 struct Check {
-  explicit Check(std::size_t k_) : k(k_), storage(1, Decoder::storage_bytes(k_)), held(k_ - 1, k_, rng), dependent(16, k_) {
+  explicit Check(std::size_t k_)
+      : k(k_), storage(1, Decoder::storage_bytes(k_)), held(k_ - 1, k_, rng), dependent(16, k_) {
     decoder.reset(k, {storage[0], storage.bytes()});
-    for (std::size_t i = 0; i + 1 < k; ++i) CHECK(decoder.absorb({held[i], k}) == Absorbed::innovative);
+    for (std::size_t i = 0; i + 1 < k; ++i)
+      CHECK(decoder.absorb({held[i], k}) == Absorbed::innovative);
     const auto rows = held.const_pointers();
     codec::recode(rng, rows, dependent.pointers(), k);
     out = std::make_unique<Rows>(1, k);

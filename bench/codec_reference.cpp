@@ -17,7 +17,8 @@ int as_int(std::size_t value) { return static_cast<int>(value); }
 
 }  // namespace
 
-IsalProduct::IsalProduct(std::size_t m, std::size_t k) : m_(m), k_(k), tables_(m * k * table_bytes) {}
+IsalProduct::IsalProduct(std::size_t m, std::size_t k)
+    : m_(m), k_(k), tables_(m * k * table_bytes) {}
 
 void IsalProduct::build_tables(const std::uint8_t* coefficients) {
   ec_init_tables(as_int(k_), as_int(m_), const_cast<std::uint8_t*>(coefficients), tables_.data());
@@ -29,9 +30,15 @@ void IsalProduct::multiply(const Rows& rows, const Rows& out) {
 }
 
 RowByRowDecoder::RowByRowDecoder(std::size_t k, std::size_t shard_bytes)
-    : k_(k), coefficients_(k, k), scaled_(1, std::max(k, shard_bytes)), payloads_(k), pivots_(k), shards_(k) {}
+    : k_(k),
+      coefficients_(k, k),
+      scaled_(1, std::max(k, shard_bytes)),
+      payloads_(k),
+      pivots_(k),
+      shards_(k) {}
 
-const std::vector<std::uint8_t*>& RowByRowDecoder::decode(const std::uint8_t* coefficients, const Rows& payloads) {
+const std::vector<std::uint8_t*>& RowByRowDecoder::decode(const std::uint8_t* coefficients,
+                                                          const Rows& payloads) {
   for (std::size_t row = 0; row < k_; ++row) {
     std::memcpy(coefficients_[row], coefficients + row * k_, k_);
     payloads_[row] = payloads[row];
@@ -46,7 +53,8 @@ const std::vector<std::uint8_t*>& RowByRowDecoder::decode(const std::uint8_t* co
   return shards_;
 }
 
-// Takes the pivots of earlier rows out of this one: its factors are known at once, the others being reduced.
+// Takes the pivots of earlier rows out of this one: its factors are known at once, the others being
+// reduced.
 void RowByRowDecoder::reduce(std::size_t row) {
   for (std::size_t other = 0; other < row; ++other) {
     add_scaled(coefficients_[row][pivots_[other]], other, row);
@@ -55,7 +63,8 @@ void RowByRowDecoder::reduce(std::size_t row) {
 
 std::size_t RowByRowDecoder::pivot_of(std::size_t row) const {
   const std::uint8_t* const first = coefficients_[row];
-  const std::uint8_t* const found = std::find_if(first, first + k_, [](std::uint8_t value) { return value != 0; });
+  const std::uint8_t* const found =
+      std::find_if(first, first + k_, [](std::uint8_t value) { return value != 0; });
   CHECK(found != first + k_);
   return static_cast<std::size_t>(found - first);
 }
@@ -93,7 +102,8 @@ const Rows& InvertingDecoder::decode(const std::uint8_t* coefficients, const Row
 }
 
 void xor_by_isal(const Rows& rows, std::size_t k) {
-  CHECK(xor_gen(as_int(k + 1), as_int(rows.bytes()), reinterpret_cast<void**>(const_cast<std::uint8_t**>(rows.list()))) == 0);
+  CHECK(xor_gen(as_int(k + 1), as_int(rows.bytes()),
+                reinterpret_cast<void**>(const_cast<std::uint8_t**>(rows.list()))) == 0);
 }
 
 }  // namespace corelay::bench

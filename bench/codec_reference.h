@@ -1,5 +1,5 @@
-/// What the codec is measured against: ISA-L called as one would without a kernel of one's own, and the decoders that
-/// are usually built on it.
+/// What the codec is measured against: ISA-L called as one would without a kernel of one's own, and
+/// the decoders that are usually built on it.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +26,8 @@ class IsalProduct {
   std::vector<std::uint8_t> tables_;
 };
 
-/// Gaussian elimination to reduced form over coefficients and payloads together, a row at a time by gf_vect_mad, as
-/// packets arrive.
+/// Gaussian elimination to reduced form over coefficients and payloads together, a row at a time by
+/// gf_vect_mad, as packets arrive.
 class RowByRowDecoder {
  public:
   RowByRowDecoder(std::size_t k, std::size_t shard_bytes);

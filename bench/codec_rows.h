@@ -1,4 +1,5 @@
-/// Memory laid out as the product lays it out: rows of bytes, 64-byte aligned, an odd multiple of 64 bytes apart.
+/// Memory laid out as the product lays it out: rows of bytes, 64-byte aligned, an odd multiple of
+/// 64 bytes apart.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,10 @@ namespace corelay::bench {
 class Rows {
  public:
   Rows(std::size_t count, std::size_t bytes)
-      : bytes_(bytes), stride_(odd_lines(bytes) * 64), memory_(allocate(count * stride_)), list_(count) {
+      : bytes_(bytes),
+        stride_(odd_lines(bytes) * 64),
+        memory_(allocate(count * stride_)),
+        list_(count) {
     for (std::size_t i = 0; i < count; ++i) list_[i] = memory_.get() + i * stride_;
   }
   Rows(std::size_t count, std::size_t bytes, Rng& rng) : Rows(count, bytes) {
@@ -28,14 +32,17 @@ class Rows {
   [[nodiscard]] std::uint8_t* operator[](std::size_t i) const { return list_[i]; }
   [[nodiscard]] std::uint8_t* const* list() const { return list_.data(); }
   [[nodiscard]] const std::vector<std::uint8_t*>& pointers() const { return list_; }
-  [[nodiscard]] std::vector<const std::uint8_t*> const_pointers() const { return {list_.begin(), list_.end()}; }
+  [[nodiscard]] std::vector<const std::uint8_t*> const_pointers() const {
+    return {list_.begin(), list_.end()};
+  }
 
  private:
   struct Free {
     void operator()(std::uint8_t* memory) const { std::free(memory); }
   };
 
-  // At least one line more than the row needs, so that rows of a power of two do not share cache sets.
+  // At least one line more than the row needs, so that rows of a power of two do not share cache
+  // sets.
   static std::size_t odd_lines(std::size_t bytes) { return ((bytes + 63) / 64 + 1) | 1; }
 
   static std::uint8_t* allocate(std::size_t bytes) {

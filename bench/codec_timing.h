@@ -1,6 +1,7 @@
-/// Timing two things against each other in one process: they take turns, and each keeps its best round, because on a
-/// shared machine a median says more about the neighbours than about the code. Time is the thread's own CPU time, which
-/// is the time that passes when nobody else wants the core.
+/// Timing two things against each other in one process: they take turns, and each keeps its best
+/// round, because on a shared machine a median says more about the neighbours than about the code.
+/// Time is the thread's own CPU time, which is the time that passes when nobody else wants the
+/// core.
 #pragma once
 
 #include <algorithm>
@@ -36,7 +37,8 @@ inline double seconds_of(const Repeat& repeat, std::size_t times) {
   return thread_seconds() - start;
 }
 
-/// How many times fill a round: doubled until a tenth of a round is reached, which also warms caches and clocks.
+/// How many times fill a round: doubled until a tenth of a round is reached, which also warms
+/// caches and clocks.
 inline std::size_t times_per_round(const Repeat& repeat, double round_seconds) {
   std::size_t times = 1;
   double seconds = seconds_of(repeat, times);
@@ -44,7 +46,8 @@ inline std::size_t times_per_round(const Repeat& repeat, double round_seconds) {
     times *= 2;
     seconds = seconds_of(repeat, times);
   }
-  return std::max<std::size_t>(1, static_cast<std::size_t>(static_cast<double>(times) * round_seconds / seconds));
+  return std::max<std::size_t>(
+      1, static_cast<std::size_t>(static_cast<double>(times) * round_seconds / seconds));
 }
 
 inline Pair best_of(const Effort& effort, const Repeat& ours, const Repeat& reference) {
@@ -53,8 +56,8 @@ inline Pair best_of(const Effort& effort, const Repeat& ours, const Repeat& refe
   Pair best{1e9, 1e9};
   for (std::size_t round = 0; round < effort.rounds; ++round) {
     best.ours = std::min(best.ours, seconds_of(ours, our_times) / static_cast<double>(our_times));
-    best.reference =
-        std::min(best.reference, seconds_of(reference, reference_times) / static_cast<double>(reference_times));
+    best.reference = std::min(best.reference, seconds_of(reference, reference_times) /
+                                                  static_cast<double>(reference_times));
   }
   return best;
 }

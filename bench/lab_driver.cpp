@@ -21,6 +21,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "proto/sidecar.grpc.pb.h"
@@ -62,6 +63,7 @@ std::string base64_of(const std::string& bytes) {
 
 struct Arrival {
   int node;
+  int stream;  // the how-manieth of the node: a node that was started again may deliver again what it has forgotten
   Clock::time_point at;
   std::string document;
 };
@@ -134,7 +136,7 @@ class Sidecar {
       while (stream_->Read(&response)) {
         const auto now = Clock::now();
         if (response.command() == proto::Message) {
-          inbox_.put({node_, now, std::move(*response.mutable_data())});
+          inbox_.put({node_, streams_, now, std::move(*response.mutable_data())});
         }
       }
       {
@@ -147,13 +149,15 @@ class Sidecar {
   }
 
   void open() {
+    ++streams_;
     {
       const std::lock_guard lock(mutex_);
       stream_.reset();
       context_ = std::make_unique<grpc::ClientContext>();
       context_->set_wait_for_ready(true);
     }
-    stream_ = stub_->ListenCommands(context_.get());  // waits for the node; publish() does not look at it before is_open_
+    stream_ =
+        stub_->ListenCommands(context_.get());  // waits for the node; publish() does not look at it before is_open_
     proto::Request request;
     request.set_command(command_subscribe);
     request.set_topic(topic_);
@@ -167,6 +171,7 @@ class Sidecar {
   const std::string topic_;
   Inbox& inbox_;
   std::unique_ptr<proto::CommandStream::Stub> stub_;
+  int streams_ = 0;  // of reader_ alone
   std::mutex mutex_;  // guards what follows; only reader_ replaces the stream
   std::unique_ptr<grpc::ClientContext> context_;
   std::unique_ptr<Stream> stream_;
@@ -178,7 +183,9 @@ class Driver {
  public:
   explicit Driver(std::string topic) : topic_(std::move(topic)), random_(std::random_device()()) {}
 
+  /// Once for each node: a stream that breaks is opened again without being told.
   void connect(int node, const std::string& address) {
+    if (sidecars_.contains(node)) return;
     sidecars_[node] = std::make_unique<Sidecar>(node, address, topic_, inbox_);
   }
 
@@ -242,7 +249,7 @@ class Driver {
         ++corrupt;  // wrong bytes, or what was never sent here
         continue;
       }
-      if (!delivered_.emplace(arrival.node, mark).second) {
+      if (!delivered_.emplace(arrival.node, arrival.stream, mark).second) {
         ++duplicates;
       } else if (content == message && arrival.node != publisher) {
         arrivals[std::to_string(arrival.node)] = ms_between(start, arrival.at);
@@ -256,8 +263,8 @@ class Driver {
   std::mt19937_64 random_;
   Inbox inbox_;
   std::map<int, std::unique_ptr<Sidecar>> sidecars_;
-  std::set<std::string> marks_;                          // of every message published here
-  std::set<std::pair<int, std::string>> delivered_;      // node and mark
+  std::set<std::string> marks_;                            // of every message published here
+  std::set<std::tuple<int, int, std::string>> delivered_;  // node, stream, mark
 };
 
 std::set<int> numbers(const std::string& list) {

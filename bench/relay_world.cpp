@@ -19,7 +19,7 @@ using namespace dataplane;
 namespace {
 
 constexpr PeerIndex upstream_session = 0;
-constexpr std::uint32_t in_flight_max = 736;      // frames of the upstream not yet acknowledged: 16 runs
+constexpr std::uint32_t in_flight_max = 736;     // frames of the upstream not yet acknowledged: 16 runs
 constexpr std::size_t frames_per_turn = 4;        // of one generation, then the next
 constexpr std::size_t messages_behind_max = 2;    // how far the slowest sink may lag behind the upstream
 constexpr std::uint32_t answer_after_frames = 64;
@@ -278,7 +278,8 @@ void World::take(Sink& sink, std::span<std::uint8_t> frame, Instant now) {
 void World::answer(std::size_t index, std::span<const UpstreamMessage> messages, Instant now) {
   Sink& sink = sinks_[index];
   FeedbackWriter writer(scratch_.data(), 1400 - datagram_overhead_bytes);
-  writer.begin(sink.link.highest(), sink.link.delay_us(now), sink.link.next_number(), sink.link.highest_us(), sink.link.words());
+  writer.begin(sink.link.highest(), sink.link.delay_us(now), sink.link.next_number(), sink.link.highest_us(),
+               sink.link.words());
   std::array<std::uint8_t, generations_wire_max> deficits{};
   for (std::size_t m = 0; m < messages.size(); ++m) {
     Progress& progress = sink.progress[m];

@@ -1,7 +1,8 @@
-// The state is a k x k matrix of which only the rows that arrived coded are kept. Packets held are numbered by column:
-// packet s stands for column arrivals[s], and once rank is k the coded row for column c, read across, says how shard c
-// is made of the packets (kernel/kernel.h, Tracker). Putting each payload at the place of its column makes decoding one
-// product of those rows with all payloads, whose results replace the payloads of the same columns.
+// The state is a k x k matrix of which only the rows that arrived coded are kept. Packets held are
+// numbered by column: packet s stands for column arrivals[s], and once rank is k the coded row for
+// column c, read across, says how shard c is made of the packets (kernel/kernel.h, Tracker).
+// Putting each payload at the place of its column makes decoding one product of those rows with all
+// payloads, whose results replace the payloads of the same columns.
 #include "codec/decoder.h"
 
 #include <algorithm>
@@ -48,7 +49,8 @@ Absorbed Decoder::absorb_systematic(std::size_t index) noexcept {
   if (index >= k_) return Absorbed::malformed;
   if (rank_ == k_) return Absorbed::complete;
   if (!has_column(held_mask_, index)) {
-    // Reduced rows are not changed by it: what they hold of this column is what they need of this packet.
+    // Reduced rows are not changed by it: what they hold of this column is what they need of this
+    // packet.
     hold(index);
     return Absorbed::innovative;
   }
@@ -76,8 +78,8 @@ void Decoder::hold(std::size_t column) noexcept {
   if (rank_ == k_) settle();
 }
 
-// Shards that arrived after a coded packet had taken their column show up at full rank as rows that copy one packet:
-// move that packet to its own column and drop the row.
+// Shards that arrived after a coded packet had taken their column show up at full rank as rows that
+// copy one packet: move that packet to its own column and drop the row.
 void Decoder::settle() noexcept {
   for (std::size_t r = 0; r < coded_;) {
     std::uint8_t* const row = storage_ + r * stride_;

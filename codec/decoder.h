@@ -1,10 +1,12 @@
-/// Progressive decoding in two phases. While packets arrive only their coefficient vectors are worked on: absorb()
-/// keeps them in reduced form together with the transform that made it, so innovation is known at once and a redundant
-/// packet never costs a payload byte. At rank k, decode() does one blocked product over the payloads. Missing shards
-/// alone are computed: a systematic packet is already its shard.
+/// Progressive decoding in two phases. While packets arrive only their coefficient vectors are
+/// worked on: absorb() keeps them in reduced form together with the transform that made it, so
+/// innovation is known at once and a redundant packet never costs a payload byte. At rank k,
+/// decode() does one blocked product over the payloads. Missing shards alone are computed: a
+/// systematic packet is already its shard.
 ///
-/// The decoder holds no payload and allocates nothing: the caller gives it storage, keeps payload number r where it
-/// likes (r = rank before the innovative absorb), and passes the payload pointers in arrival order to decode().
+/// The decoder holds no payload and allocates nothing: the caller gives it storage, keeps payload
+/// number r where it likes (r = rank before the innovative absorb), and passes the payload pointers
+/// in arrival order to decode().
 #pragma once
 
 #include <cstddef>
@@ -25,8 +27,8 @@ enum class Absorbed : std::uint8_t {
 
 class Decoder {
  public:
-  /// Bytes of storage a generation of k shards needs (64-byte aligned by the caller): at most k rows that arrived
-  /// coded, and three rows of bookkeeping.
+  /// Bytes of storage a generation of k shards needs (64-byte aligned by the caller): at most k
+  /// rows that arrived coded, and three rows of bookkeeping.
   [[nodiscard]] static constexpr std::size_t storage_bytes(std::size_t k) noexcept {
     const std::size_t stride = (k + 63) / 64 * 64;
     return (k + 3) * stride;
@@ -34,11 +36,13 @@ class Decoder {
 
   Decoder() noexcept = default;
 
-  /// Starts a generation of k shards (1..256) with rank 0. `storage` holds at least storage_bytes(k), 64-byte aligned,
-  /// and stays the caller's; the decoder uses it until the next reset().
+  /// Starts a generation of k shards (1..256) with rank 0. `storage` holds at least
+  /// storage_bytes(k), 64-byte aligned, and stays the caller's; the decoder uses it until the next
+  /// reset().
   void reset(std::size_t k, std::span<std::uint8_t> storage) noexcept;
 
-  /// Takes the coefficient vector of one packet (k bytes, copied). Cost: O(k * rank) bytes of field work.
+  /// Takes the coefficient vector of one packet (k bytes, copied). Cost: O(k * rank) bytes of field
+  /// work.
   [[nodiscard]] Absorbed absorb(std::span<const std::uint8_t> coefficients) noexcept;
 
   /// As absorb(), for the packet that is shard `index` itself; index >= k is malformed.
@@ -48,9 +52,9 @@ class Decoder {
   [[nodiscard]] std::size_t rank() const noexcept { return rank_; }
   [[nodiscard]] bool is_complete() const noexcept { return k_ != 0 && rank_ == k_; }
 
-  /// At full rank: turns the k payloads (`bytes` each, in arrival order) into the k shards, in place, and permutes
-  /// `payloads` so that payloads[i] is shard i. Systematic payloads are not touched.
-  /// Cost: one missing x k product; bench: tools/bench codec, rows D1-D3 and S1.
+  /// At full rank: turns the k payloads (`bytes` each, in arrival order) into the k shards, in
+  /// place, and permutes `payloads` so that payloads[i] is shard i. Systematic payloads are not
+  /// touched. Cost: one missing x k product; bench: tools/bench codec, rows D1-D3 and S1.
   void decode(std::span<std::uint8_t*> payloads, std::size_t bytes) noexcept;
 
  private:

@@ -1,5 +1,5 @@
-// Coefficients and weights are drawn into a bounded stack array, a group of outputs at a time: a group is large enough
-// that the sources are read from the cache for all but its first outputs.
+// Coefficients and weights are drawn into a bounded stack array, a group of outputs at a time: a
+// group is large enough that the sources are read from the cache for all but its first outputs.
 #include "codec/encoder.h"
 
 #include <algorithm>
@@ -10,7 +10,8 @@
 namespace corelay::codec {
 namespace {
 
-constexpr std::size_t group_max = 64;  // outputs whose coefficients are on the stack at once: 16 KiB
+constexpr std::size_t group_max =
+    64;  // outputs whose coefficients are on the stack at once: 16 KiB
 
 // True where any byte of the word is zero.
 constexpr bool has_zero_byte(std::uint64_t word) noexcept {
@@ -20,7 +21,8 @@ constexpr bool has_zero_byte(std::uint64_t word) noexcept {
 // Uniform over 1..255: a zero byte is drawn again.
 std::uint64_t draw_weights(Rng& rng) noexcept {
   std::uint64_t word = rng.next();
-  if (!has_zero_byte(word)) [[likely]] return word;
+  if (!has_zero_byte(word)) [[likely]]
+    return word;
   for (unsigned shift = 0; shift < 64; shift += 8) {
     if (((word >> shift) & 0xff) == 0) word |= (1 + rng.below(255)) << shift;
   }
@@ -47,7 +49,8 @@ void encode(std::span<const std::uint64_t> seeds, std::span<const std::uint8_t* 
   std::uint8_t coefficients[group_max * k_max];
   for (std::size_t first = 0; first < seeds.size(); first += group_max) {
     const std::size_t count = std::min(group_max, seeds.size() - first);
-    for (std::size_t i = 0; i < count; ++i) expand_seed(seeds[first + i], {coefficients + i * k, k});
+    for (std::size_t i = 0; i < count; ++i)
+      expand_seed(seeds[first + i], {coefficients + i * k, k});
     multiply(count, k, coefficients, k, shards.data(), out.data() + first, bytes);
   }
 }

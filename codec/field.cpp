@@ -17,7 +17,9 @@ constexpr std::array<const Kernel*, 4> kernels = {&scalar_kernel, &isal_kernel, 
                                                   &gfni_kernel};
 constexpr std::array<std::string_view, 4> names = {"scalar", "isal", "avx2", "gfni"};
 
-const Kernel& kernel_of(Backend backend) noexcept { return *kernels[static_cast<std::size_t>(backend)]; }
+const Kernel& kernel_of(Backend backend) noexcept {
+  return *kernels[static_cast<std::size_t>(backend)];
+}
 
 struct Available {
   std::array<Backend, 4> list{Backend::scalar, Backend::isal};

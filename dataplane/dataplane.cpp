@@ -26,6 +26,7 @@ struct Lane {
   Lane(std::size_t command_depth, std::size_t event_depth) : link(command_depth, event_depth) {}
   LcoreLink link;
   PacketIo* io = nullptr;
+  std::atomic<bool> may_close{false};  // nobody will wake `io` any more
   LcoreInfo info;
   std::thread thread;
 };
@@ -95,8 +96,10 @@ struct Dataplane::State {
 Dataplane::State::~State() {
   for (const auto& lane : lanes) {
     if (!lane->thread.joinable()) continue;
-    lane->link.stop.store(true, std::memory_order_seq_cst);
+    lane->link.stop.store(true, std::memory_order_release);
     if (lane->io != nullptr) lane->io->wake();
+    lane->may_close.store(true, std::memory_order_release);
+    lane->may_close.notify_one();
     lane->thread.join();
   }
 }
@@ -126,6 +129,7 @@ void Dataplane::State::run_lane(std::size_t index, int cpu, std::promise<Expecte
     return;
   }
   lcore->run();
+  lane.may_close.wait(false, std::memory_order_acquire);
 }
 
 Expected<void> Dataplane::State::start_lanes() {
@@ -153,8 +157,7 @@ Expected<void> Dataplane::State::start_lanes() {
 
 /// After a push: see Lcore::sleep for the other half.
 void Dataplane::State::wake(Lane& lane) {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (lane.link.asleep.load(std::memory_order_seq_cst)) lane.io->wake();
+  if (lane.link.asleep.exchange(false, std::memory_order_acq_rel)) lane.io->wake();
 }
 
 Expected<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& config,
@@ -165,7 +168,8 @@ Expected<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& con
                 "lanes must be 1 to " + std::to_string(source_lanes_max));
   }
   if (config.port == 0 ? lanes != 1 : config.port + lanes - 1 > 65'535) {
-    return fail(ErrorCode::invalid_argument, "start data plane", "the ports of all lanes must exist: give a lower port");
+    return fail(ErrorCode::invalid_argument, "start data plane",
+                "the ports of all lanes must exist: give a lower port");
   }
   auto state = std::make_unique<State>(config, std::move(on_ready));
   if (Expected<void> started = state->start_lanes(); !started) return tl::make_unexpected(started.error());

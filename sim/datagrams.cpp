@@ -1,4 +1,5 @@
-// What an lcore does around a Relay: frames in, frames out, events answered; and the network between the nodes.
+// What an lcore does around a Relay: frames in, frames out, events answered; and the network
+// between the nodes.
 #include <algorithm>
 #include <cstring>
 
@@ -84,14 +85,22 @@ void Simulator::State::transmit(NodeIndex n, const dataplane::TxItem& item) {
   }
   const std::size_t bytes = item.frame_bytes + scenario.link.packet_overhead_bytes;
   node.counters->add(Counter::tx_datagrams_total);
-  node.counters->add(Counter::tx_bytes_total, item.frame_bytes + dataplane::datagram_overhead_bytes);
+  node.counters->add(Counter::tx_bytes_total,
+                     item.frame_bytes + dataplane::datagram_overhead_bytes);
   const Passage passage = link.send(now, n, neighbour.node, bytes, rng);
   if (passage.fate != Fate::up_queue_full) bytes_sent[n] += bytes;
   switch (passage.fate) {
-    case Fate::up_queue_full: ++traffic.up_queue_full; return drop_datagram(d);
-    case Fate::lost: ++traffic.lost; return drop_datagram(d);
-    case Fate::lost_in_burst: ++traffic.lost_in_burst; return drop_datagram(d);
-    case Fate::passes: break;
+    case Fate::up_queue_full:
+      ++traffic.up_queue_full;
+      return drop_datagram(d);
+    case Fate::lost:
+      ++traffic.lost;
+      return drop_datagram(d);
+    case Fate::lost_in_burst:
+      ++traffic.lost_in_burst;
+      return drop_datagram(d);
+    case Fate::passes:
+      break;
   }
   if (is_partitioned(n, neighbour.node)) {
     ++traffic.lost_in_partition;
@@ -101,8 +110,8 @@ void Simulator::State::transmit(NodeIndex n, const dataplane::TxItem& item) {
     is_planted = true;
     return drop_datagram(d);
   }
-  if (scenario.planted == Planted::deaf_node && neighbour.node + 1 == nodes.size() && !messages.empty() &&
-      messages.front().is_started) {
+  if (scenario.planted == Planted::deaf_node && neighbour.node + 1 == nodes.size() &&
+      !messages.empty() && messages.front().is_started) {
     ++traffic.lost;
     return drop_datagram(d);
   }
@@ -130,7 +139,8 @@ void Simulator::State::launch(const Passage& passage, Instant, std::uint32_t d) 
 void Simulator::State::arrive(std::uint32_t d) {
   const Datagram& datagram = datagrams[d];
   mix_event(now, Kind::arrive, datagram.to);
-  const std::size_t frame_bytes = datagram.bytes - (scenario.real_sessions ? dataplane::datagram_overhead_bytes : 0);
+  const std::size_t frame_bytes =
+      datagram.bytes - (scenario.real_sessions ? dataplane::datagram_overhead_bytes : 0);
   Instant through{};
   if (!nodes[datagram.to].is_up) {
     ++traffic.node_down;
@@ -147,7 +157,8 @@ void Simulator::State::arrive(std::uint32_t d) {
 bool Simulator::State::open(Node& node, Datagram& datagram, dataplane::RxFrame& frame) {
   if (node.sessions == nullptr) {
     const auto session = node.index_of.find(datagram.from);
-    if (session == node.index_of.end() || node.neighbours[session->second].connection != datagram.connection) {
+    if (session == node.index_of.end() ||
+        node.neighbours[session->second].connection != datagram.connection) {
       ++traffic.unknown_key;
       node.counters->add(Counter::drop_unknown_key_total);
       return false;
@@ -169,12 +180,18 @@ bool Simulator::State::open(Node& node, Datagram& datagram, dataplane::RxFrame& 
     return false;
   };
   switch (opened.outcome) {
-    case dataplane::Open::opened: return true;
-    case dataplane::Open::malformed: return drop(traffic.malformed, Counter::drop_malformed_datagram_total);
-    case dataplane::Open::wrong_lane: return drop(traffic.malformed, Counter::drop_wrong_lane_total);
-    case dataplane::Open::unknown_key: return drop(traffic.unknown_key, Counter::drop_unknown_key_total);
-    case dataplane::Open::replayed: return drop(traffic.replayed, Counter::drop_replayed_total);
-    case dataplane::Open::unauthentic: return drop(traffic.unauthentic, Counter::drop_authentication_total);
+    case dataplane::Open::opened:
+      return true;
+    case dataplane::Open::malformed:
+      return drop(traffic.malformed, Counter::drop_malformed_datagram_total);
+    case dataplane::Open::wrong_lane:
+      return drop(traffic.malformed, Counter::drop_wrong_lane_total);
+    case dataplane::Open::unknown_key:
+      return drop(traffic.unknown_key, Counter::drop_unknown_key_total);
+    case dataplane::Open::replayed:
+      return drop(traffic.replayed, Counter::drop_replayed_total);
+    case dataplane::Open::unauthentic:
+      return drop(traffic.unauthentic, Counter::drop_authentication_total);
   }
   return false;
 }

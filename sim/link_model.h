@@ -1,5 +1,5 @@
-/// The network of a simulated run: when a datagram leaves, when it arrives, and whether it does. Holds no datagrams and
-/// no clock: the simulator asks at the moment something is sent or arrives.
+/// The network of a simulated run: when a datagram leaves, when it arrives, and whether it does.
+/// Holds no datagrams and no clock: the simulator asks at the moment something is sent or arrives.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ class Serializer {
 
  private:
   std::uint64_t bytes_per_second_;
-  Instant busy_since_{};        // start of this busy period
+  Instant busy_since_{};          // start of this busy period
   std::uint64_t busy_bytes_ = 0;  // taken in it
   Instant free_at_{};
 };
@@ -45,12 +45,15 @@ class LinkModel {
   LinkModel(const LinkParams& params, std::size_t nodes, std::uint64_t seed);
 
   /// `bytes` of datagram (overhead included) leave `from` for `to`.
-  [[nodiscard]] Passage send(Instant now, std::size_t from, std::size_t to, std::size_t bytes, Rng& rng);
+  [[nodiscard]] Passage send(Instant now, std::size_t from, std::size_t to, std::size_t bytes,
+                             Rng& rng);
   /// `bytes` arrive at `to`. Sets when they are through the downlink; false when its queue is full.
-  [[nodiscard]] bool receive(Instant now, std::size_t to, std::size_t bytes, Instant& through) noexcept;
+  [[nodiscard]] bool receive(Instant now, std::size_t to, std::size_t bytes,
+                             Instant& through) noexcept;
   /// One-way delay between two nodes.
   [[nodiscard]] Duration delay(std::size_t a, std::size_t b) const noexcept;
-  /// Loss, bursts, reordering, duplicates and corruption on or off (off at start). Rates and delays stay.
+  /// Loss, bursts, reordering, duplicates and corruption on or off (off at start). Rates and delays
+  /// stay.
   void set_faults(bool is_on) noexcept { is_faulty_ = is_on; }
   [[nodiscard]] bool is_faulty() const noexcept { return is_faulty_; }
 

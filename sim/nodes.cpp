@@ -1,4 +1,5 @@
-// Lives of nodes and what the daemon does around a Mesh: connections, dials, sessions, control messages, routes.
+// Lives of nodes and what the daemon does around a Mesh: connections, dials, sessions, control
+// messages, routes.
 #include <algorithm>
 #include <variant>
 
@@ -20,9 +21,11 @@ void Simulator::State::start(NodeIndex n) {
   node.counters = std::make_unique<dataplane::Counters>();
   node.relay = std::make_unique<dataplane::Relay>(scenario.relay, rng.next(), *node.counters);
   if (scenario.real_sessions) {
-    node.sessions = std::make_unique<dataplane::SessionTable>(std::uint8_t{0}, scenario.relay.peers_max);
+    node.sessions =
+        std::make_unique<dataplane::SessionTable>(std::uint8_t{0}, scenario.relay.peers_max);
   }
-  node.mesh = std::make_unique<mesh::Mesh>(scenario.mesh, name_of(n), std::vector<std::string>{address_of(n)}, rng.next());
+  node.mesh = std::make_unique<mesh::Mesh>(scenario.mesh, name_of(n),
+                                           std::vector<std::string>{address_of(n)}, rng.next());
   node.neighbours.assign(scenario.relay.peers_max, {});
   with_mesh(n, [&](mesh::Mesh& mesh, Instant at, mesh::MeshOutbox& out) {
     CHECK(mesh.subscribe(at, scenario.topic, out));
@@ -43,7 +46,8 @@ void Simulator::State::crash(NodeIndex n) {
   lives.push_back(life);
   node.is_up = false;
   for (const auto& [remote, c] : node.connections) {
-    const auto notice = static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(scenario.crash_notice_max.ns) + 1));
+    const auto notice = static_cast<std::int64_t>(
+        rng.below(static_cast<std::uint64_t>(scenario.crash_notice_max.ns) + 1));
     close(c, {notice}, {notice});
   }
   node.connections.clear();
@@ -67,8 +71,8 @@ void Simulator::State::publish(std::uint32_t message) {
   settle(n);
 }
 
-void Simulator::State::with_mesh(NodeIndex n,
-                                 const std::function<void(mesh::Mesh&, Instant, mesh::MeshOutbox&)>& act) {
+void Simulator::State::with_mesh(
+    NodeIndex n, const std::function<void(mesh::Mesh&, Instant, mesh::MeshOutbox&)>& act) {
   mesh::MeshOutbox out;
   act(*nodes[n].mesh, local(n), out);
   for (const mesh::MeshAction& action : out) perform(n, action);
@@ -137,7 +141,8 @@ void Simulator::State::deliver_control(ConnectionIndex c, std::size_t end) {
 void Simulator::State::dial(NodeIndex n, const mesh::PeerAddresses& target) {
   const NodeIndex to = index_of_name(target.addresses.front().substr(5));
   const bool is_cut = is_partitioned(n, to);
-  const Duration takes = is_cut ? scenario.dial_timeout : link.delay(n, to) * 3 + dataplane::milliseconds(1);
+  const Duration takes =
+      is_cut ? scenario.dial_timeout : link.delay(n, to) * 3 + dataplane::milliseconds(1);
   const std::uint32_t life = nodes[n].life;
   call_at(now + takes, [this, n, life, target] {
     if (nodes[n].is_up && nodes[n].life == life) finish_dial(n, target);
@@ -147,7 +152,9 @@ void Simulator::State::dial(NodeIndex n, const mesh::PeerAddresses& target) {
 void Simulator::State::finish_dial(NodeIndex n, const mesh::PeerAddresses& target) {
   const NodeIndex to = index_of_name(target.addresses.front().substr(5));
   if (to == n || !nodes[to].is_up || is_partitioned(n, to)) {
-    return with_mesh(n, [&](mesh::Mesh& mesh, Instant at, mesh::MeshOutbox& out) { mesh.on_dial_failed(at, target, out); });
+    return with_mesh(n, [&](mesh::Mesh& mesh, Instant at, mesh::MeshOutbox& out) {
+      mesh.on_dial_failed(at, target, out);
+    });
   }
   const auto open = nodes[n].connections.find(to);
   if (open == nodes[n].connections.end() || !connections[open->second].is_open) connect(n, to);
@@ -201,7 +208,8 @@ void Simulator::State::session_up(ConnectionIndex c, std::size_t end) {
     return;
   }
   Node& node = nodes[n];
-  const auto free = std::find_if(node.neighbours.begin(), node.neighbours.end(), [](const auto& at) { return !at.is_used; });
+  const auto free = std::find_if(node.neighbours.begin(), node.neighbours.end(),
+                                 [](const auto& at) { return !at.is_used; });
   CHECK(free != node.neighbours.end());
   const auto index = static_cast<PeerIndex>(free - node.neighbours.begin());
   *free = {remote, c, true, false};
@@ -212,10 +220,13 @@ void Simulator::State::session_up(ConnectionIndex c, std::size_t end) {
   up.path_mtu_bytes = scenario.relay.path_mtu_bytes;
   if (node.sessions != nullptr) node.sessions->install(local(n), index, up.keys);
   command(n, up);
-  with_mesh(n, [&](mesh::Mesh& mesh, Instant at, mesh::MeshOutbox& out) { mesh.on_session(at, name_of(remote), out); });
+  with_mesh(n, [&](mesh::Mesh& mesh, Instant at, mesh::MeshOutbox& out) {
+    mesh.on_session(at, name_of(remote), out);
+  });
 }
 
-/// The node learns that its connection is gone: mesh first, so that no route names the peer when it goes down.
+/// The node learns that its connection is gone: mesh first, so that no route names the peer when it
+/// goes down.
 void Simulator::State::lose_connection(NodeIndex n, NodeIndex remote, ConnectionIndex c) {
   Node& node = nodes[n];
   const auto believed = node.connections.find(remote);
@@ -269,11 +280,13 @@ void Simulator::State::plan_wake(NodeIndex n) {
 
 void Simulator::State::wake(NodeIndex n) {
   Node& node = nodes[n];
-  if (!node.is_up || node.wake_at != now) return;  // planned in an earlier life, or overtaken by a sooner one
+  if (!node.is_up || node.wake_at != now)
+    return;  // planned in an earlier life, or overtaken by a sooner one
   node.wake_at = dataplane::never;
   mix_event(now, Kind::wake, n);
   if (node.mesh->next_deadline() <= local(n)) {
-    with_mesh(n, [](mesh::Mesh& mesh, Instant at, mesh::MeshOutbox& out) { mesh.on_tick(at, out); });
+    with_mesh(n,
+              [](mesh::Mesh& mesh, Instant at, mesh::MeshOutbox& out) { mesh.on_tick(at, out); });
   }
   settle(n);
 }

@@ -15,7 +15,9 @@ namespace corelay::sim {
 
 namespace {
 
-bool is_later(const auto& a, const auto& b) { return a.at != b.at ? a.at > b.at : a.order > b.order; }
+bool is_later(const auto& a, const auto& b) {
+  return a.at != b.at ? a.at > b.at : a.order > b.order;
+}
 
 }  // namespace
 
@@ -27,7 +29,9 @@ std::string name_of(NodeIndex n) {
 
 std::string address_of(NodeIndex n) { return "/sim/" + name_of(n); }
 
-NodeIndex index_of_name(const std::string& name) { return static_cast<NodeIndex>(std::stoul(name.substr(1))); }
+NodeIndex index_of_name(const std::string& name) {
+  return static_cast<NodeIndex>(std::stoul(name.substr(1)));
+}
 
 Simulator::State::State(const Scenario& wanted)
     : scenario(wanted),
@@ -39,7 +43,8 @@ Simulator::State::State(const Scenario& wanted)
   CHECK(wanted.nodes != 0 && (wanted.link.corrupt == 0 || wanted.real_sessions));
   CHECK(sodium_init() >= 0);
   for (Node& node : nodes) {
-    node.clock_offset = {static_cast<std::int64_t>(rng.below(1'000'000'000'000'000)) + 1'000'000'000};
+    node.clock_offset = {static_cast<std::int64_t>(rng.below(1'000'000'000'000'000)) +
+                         1'000'000'000};
   }
   prepare_messages();
   plan();
@@ -64,12 +69,13 @@ void Simulator::State::prepare_messages() {
       const std::uint64_t word = rng.next();
       std::memcpy(payload.data() + at, &word, std::min<std::size_t>(8, payload.size() - at));
     }
-    auto prepared = dataplane::prepare_message(std::move(payload), scenario.topic, public_key, i + 1,
-                                               publication.at.ns, scenario.relay, sign);
+    auto prepared = dataplane::prepare_message(std::move(payload), scenario.topic, public_key,
+                                               i + 1, publication.at.ns, scenario.relay, sign);
     CHECK(prepared.has_value());
     messages[i] = {std::move(*prepared), publication, false};
     messages[i].prepared.cookie = i;
-    message_of.emplace(messages[i].prepared.tag, i);  // of two with the same bytes the first is meant
+    message_of.emplace(messages[i].prepared.tag,
+                       i);  // of two with the same bytes the first is meant
     MessageResult result;
     result.publisher = publication.node;
     result.size_bytes = publication.size_bytes;
@@ -83,7 +89,8 @@ void Simulator::State::prepare_messages() {
 void Simulator::State::plan() {
   for (NodeIndex n = 0; n < nodes.size(); ++n) {
     const auto spread = static_cast<std::uint64_t>(scenario.start_spread.ns);
-    call_at(now + Duration{static_cast<std::int64_t>(rng.below(spread + 1))}, [this, n] { start(n); });
+    call_at(now + Duration{static_cast<std::int64_t>(rng.below(spread + 1))},
+            [this, n] { start(n); });
   }
   for (std::uint32_t m = 0; m < messages.size(); ++m) {
     call_at(messages[m].publication.at, [this, m] { publish(m); });
@@ -119,7 +126,8 @@ void Simulator::State::call_at(Instant at, std::function<void()> what) {
 void Simulator::State::mix(Bytes bytes) noexcept {
   std::uint64_t sum = bytes.size();
   std::size_t i = 0;
-  for (; i + 8 <= bytes.size(); i += 8) sum = (sum ^ load_le<std::uint64_t>(bytes.data() + i)) * 0x9fb21c651e98df25ULL;
+  for (; i + 8 <= bytes.size(); i += 8)
+    sum = (sum ^ load_le<std::uint64_t>(bytes.data() + i)) * 0x9fb21c651e98df25ULL;
   for (; i < bytes.size(); ++i) sum = (sum ^ bytes[i]) * 0x9fb21c651e98df25ULL;
   mix(sum);
 }
@@ -137,9 +145,15 @@ bool Simulator::State::step(Instant until) {
   now = next.at;
   ++events_count;
   switch (next.kind) {
-    case Kind::wake: wake(next.index); break;
-    case Kind::arrive: arrive(next.index); break;
-    case Kind::take: take(next.index); break;
+    case Kind::wake:
+      wake(next.index);
+      break;
+    case Kind::arrive:
+      arrive(next.index);
+      break;
+    case Kind::take:
+      take(next.index);
+      break;
     case Kind::call: {
       const std::function<void()> what = std::move(calls[next.index]);
       calls_free.push_back(next.index);
@@ -153,9 +167,11 @@ bool Simulator::State::step(Instant until) {
 
 bool Simulator::State::is_partitioned(NodeIndex a, NodeIndex b) const noexcept {
   if (is_healed) return false;
-  return std::any_of(scenario.partitions.begin(), scenario.partitions.end(), [&](const Partition& partition) {
-    return partition.from <= now && now < partition.until && partition.is_far[a] != partition.is_far[b];
-  });
+  return std::any_of(scenario.partitions.begin(), scenario.partitions.end(),
+                     [&](const Partition& partition) {
+                       return partition.from <= now && now < partition.until &&
+                              partition.is_far[a] != partition.is_far[b];
+                     });
 }
 
 void Simulator::State::end_faults() {
@@ -166,12 +182,13 @@ void Simulator::State::end_faults() {
   }
 }
 
-/// Says who is owed what: a node that has lived since before the publication, while a node that has the message, the
-/// publisher or one it was delivered to, lives on.
+/// Says who is owed what: a node that has lived since before the publication, while a node that has
+/// the message, the publisher or one it was delivered to, lives on.
 void Simulator::State::judge(std::vector<MessageResult>& judged) const {
   std::vector<std::vector<bool>> has(judged.size(), std::vector<bool>(nodes.size()));
   for (const Arrival& arrival : arrivals) {
-    if (nodes[arrival.node].is_up && nodes[arrival.node].life == arrival.life) has[arrival.message][arrival.node] = true;
+    if (nodes[arrival.node].is_up && nodes[arrival.node].life == arrival.life)
+      has[arrival.message][arrival.node] = true;
   }
   for (std::size_t m = 0; m < judged.size(); ++m) {
     MessageResult& message = judged[m];
@@ -179,7 +196,8 @@ void Simulator::State::judge(std::vector<MessageResult>& judged) const {
     if (message.outcome == Outcome::failed || message.outcome == Outcome::not_tried) continue;
     const Node& publisher = nodes[message.publisher];
     const bool is_publisher_here = publisher.is_up && publisher.life == message.publisher_life;
-    if (!is_publisher_here && std::find(has[m].begin(), has[m].end(), true) == has[m].end()) continue;
+    if (!is_publisher_here && std::find(has[m].begin(), has[m].end(), true) == has[m].end())
+      continue;
     for (std::size_t n = 0; n < nodes.size(); ++n) {
       const bool is_publisher = n == message.publisher && is_publisher_here;
       message.is_owed[n] = nodes[n].is_up && nodes[n].born <= message.published_at && !is_publisher;
@@ -218,7 +236,8 @@ Results Simulator::State::results() {
       life.counters[i] = nodes[n].counters->value(static_cast<dataplane::Counter>(i));
     }
     all.lives.push_back(life);
-    for (const std::string& peer : nodes[n].mesh->mesh_peers(scenario.topic)) all.mesh[n].push_back(index_of_name(peer));
+    for (const std::string& peer : nodes[n].mesh->mesh_peers(scenario.topic))
+      all.mesh[n].push_back(index_of_name(peer));
   }
   if (scenario.planted == Planted::ghost_graft && !all.mesh[0].empty()) {
     auto& back = all.mesh[all.mesh[0].front()];
@@ -236,7 +255,8 @@ Simulator::Simulator(const Scenario& scenario) : state_(std::make_unique<State>(
 Simulator::~Simulator() = default;
 
 void Simulator::run_until(Instant until) {
-  while (state_->step(until)) {}
+  while (state_->step(until)) {
+  }
   state_->now = std::max(state_->now, until);
 }
 

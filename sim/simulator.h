@@ -1,9 +1,10 @@
-/// The deterministic simulator: N nodes, each the daemon's own Relay and Mesh, on a modelled network in virtual time. One
-/// thread, one heap of events, one random generator: the same scenario gives the same events, and the same event hash.
+/// The deterministic simulator: N nodes, each the daemon's own Relay and Mesh, on a modelled
+/// network in virtual time. One thread, one heap of events, one random generator: the same scenario
+/// gives the same events, and the same event hash.
 ///
-/// It stands in for what the daemon does around the two: it carries control messages over connections that keep order,
-/// dials, agrees session keys, gives peers their index, seals and opens datagrams (Scenario::real_sessions), and
-/// releases messages. It has no protocol of its own.
+/// It stands in for what the daemon does around the two: it carries control messages over
+/// connections that keep order, dials, agrees session keys, gives peers their index, seals and
+/// opens datagrams (Scenario::real_sessions), and releases messages. It has no protocol of its own.
 ///
 /// Cost: a datagram is two events and one copy of at most 2 KiB.
 #pragma once
@@ -24,8 +25,9 @@ class Simulator {
   Simulator(const Simulator&) = delete;
   Simulator& operator=(const Simulator&) = delete;
 
-  /// The whole run: start; faults as the scenario says, publications meanwhile (safety); all healed until every message
-  /// is everywhere it is owed or Scenario::liveness is over; then quiet until every relay has let go of everything.
+  /// The whole run: start; faults as the scenario says, publications meanwhile (safety); all healed
+  /// until every message is everywhere it is owed or Scenario::liveness is over; then quiet until
+  /// every relay has let go of everything.
   [[nodiscard]] Results run();
 
   /// Runs what is due up to and including `until`, for callers with phases of their own.

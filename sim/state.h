@@ -1,5 +1,6 @@
-/// What a Simulator holds, shared by its source files: simulator.cpp (phases, event loop, results), nodes.cpp (lives,
-/// connections, dials, sessions, control messages) and datagrams.cpp (relays and the data they exchange).
+/// What a Simulator holds, shared by its source files: simulator.cpp (phases, event loop, results),
+/// nodes.cpp (lives, connections, dials, sessions, control messages) and datagrams.cpp (relays and
+/// the data they exchange).
 #pragma once
 
 #include <array>
@@ -28,7 +29,8 @@ using NodeIndex = std::uint32_t;
 using ConnectionIndex = std::uint32_t;
 inline constexpr std::size_t datagram_bytes_max = 2048;
 
-/// A datagram on its way; where sessions are not real, the bare frame with its overhead only counted.
+/// A datagram on its way; where sessions are not real, the bare frame with its overhead only
+/// counted.
 struct Datagram {
   NodeIndex from = 0;
   NodeIndex to = 0;
@@ -50,7 +52,7 @@ struct Connection {
 struct Neighbour {
   NodeIndex node = 0;
   ConnectionIndex connection = 0;
-  bool is_used = false;     // until the relay says peer_gone
+  bool is_used = false;  // until the relay says peer_gone
   bool is_leaving = false;
 };
 
@@ -63,7 +65,7 @@ struct Node {
   std::unique_ptr<dataplane::Relay> relay;
   std::unique_ptr<mesh::Mesh> mesh;
   std::unique_ptr<dataplane::SessionTable> sessions;
-  std::vector<Neighbour> neighbours;               // by PeerIndex
+  std::vector<Neighbour> neighbours;  // by PeerIndex
   std::map<NodeIndex, dataplane::PeerIndex> index_of;
   std::map<NodeIndex, ConnectionIndex> connections;  // as this node believes
   std::deque<dataplane::Event> events;
@@ -105,7 +107,8 @@ struct Simulator::State {
   void start(NodeIndex n);
   void crash(NodeIndex n);
   void publish(std::uint32_t message);
-  void with_mesh(NodeIndex n, const std::function<void(mesh::Mesh&, Instant, mesh::MeshOutbox&)>& act);
+  void with_mesh(NodeIndex n,
+                 const std::function<void(mesh::Mesh&, Instant, mesh::MeshOutbox&)>& act);
   void perform(NodeIndex n, const mesh::MeshAction& action);
   void send_control(NodeIndex n, const mesh::SendControl& control);
   void deliver_control(ConnectionIndex c, std::size_t end);
@@ -133,7 +136,8 @@ struct Simulator::State {
   [[nodiscard]] bool open(Node& node, Datagram& datagram, dataplane::RxFrame& frame);
   void on_event(NodeIndex n, const dataplane::Event& event);
   void on_delivered(NodeIndex n, const dataplane::Delivered& delivered);
-  void on_outcome(const dataplane::PreparedMessage* prepared, Outcome outcome, dataplane::PublishFailure failure);
+  void on_outcome(const dataplane::PreparedMessage* prepared, Outcome outcome,
+                  dataplane::PublishFailure failure);
   [[nodiscard]] std::uint32_t take_datagram();
   void drop_datagram(std::uint32_t d) { datagrams_free.push_back(d); }
 

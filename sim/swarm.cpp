@@ -12,10 +12,13 @@ namespace {
 using dataplane::milliseconds;
 
 Duration between(Rng& rng, Duration low, Duration high) {
-  return low + Duration{static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>((high - low).ns) + 1))};
+  return low + Duration{static_cast<std::int64_t>(
+                   rng.below(static_cast<std::uint64_t>((high - low).ns) + 1))};
 }
 
-double share(Rng& rng, double likely, double most) { return rng.chance(likely) ? rng.unit() * most : 0; }
+double share(Rng& rng, double likely, double most) {
+  return rng.chance(likely) ? rng.unit() * most : 0;
+}
 
 void draw_links(Scenario& scenario, Rng& rng) {
   LinkParams& link = scenario.link;
@@ -79,7 +82,8 @@ void draw_outages(Scenario& scenario, Rng& rng) {
       Crash crash;
       crash.node = rng.below(scenario.nodes);
       crash.at = scenario.faults_from + between(rng, {}, phase);
-      if (rng.chance(0.7)) crash.restart_at = crash.at + between(rng, milliseconds(1), milliseconds(3000));
+      if (rng.chance(0.7))
+        crash.restart_at = crash.at + between(rng, milliseconds(1), milliseconds(3000));
       scenario.crashes.push_back(crash);
     }
     scenario.crash_notice_max = between(rng, milliseconds(1), milliseconds(1500));
@@ -110,14 +114,16 @@ std::string describe(const Scenario& scenario) {
   std::ostringstream text;
   const LinkParams& link = scenario.link;
   const auto ms = [](auto time) { return static_cast<double>(time.ns) / 1e6; };
-  text << "SEED=" << scenario.seed << "\n  nodes " << scenario.nodes << ", bootstraps " << scenario.bootstraps
-       << ", degree " << scenario.mesh.degree_min << "/" << scenario.mesh.degree_target << "/" << scenario.mesh.degree_max
-       << ", shards_target " << scenario.relay.shards_target << ", verify_before_forward "
+  text << "SEED=" << scenario.seed << "\n  nodes " << scenario.nodes << ", bootstraps "
+       << scenario.bootstraps << ", degree " << scenario.mesh.degree_min << "/"
+       << scenario.mesh.degree_target << "/" << scenario.mesh.degree_max << ", shards_target "
+       << scenario.relay.shards_target << ", verify_before_forward "
        << scenario.relay.verify_before_forward << ", real_sessions " << scenario.real_sessions
-       << "\n  up " << link.up_bytes_per_second << " B/s, down " << link.down_bytes_per_second << " B/s, queues "
-       << link.up_queue_bytes << " B, delay " << ms(link.delay_min) << ".." << ms(link.delay_max) << " ms, jitter "
-       << ms(link.jitter) << " ms\n  loss " << link.loss << ", burst " << link.burst_start << "/" << link.burst_end << "/"
-       << link.burst_loss << ", reorder " << link.reorder << " by " << ms(link.reorder_delay) << " ms, duplicate "
+       << "\n  up " << link.up_bytes_per_second << " B/s, down " << link.down_bytes_per_second
+       << " B/s, queues " << link.up_queue_bytes << " B, delay " << ms(link.delay_min) << ".."
+       << ms(link.delay_max) << " ms, jitter " << ms(link.jitter) << " ms\n  loss " << link.loss
+       << ", burst " << link.burst_start << "/" << link.burst_end << "/" << link.burst_loss
+       << ", reorder " << link.reorder << " by " << ms(link.reorder_delay) << " ms, duplicate "
        << link.duplicate << ", corrupt " << link.corrupt << "\n";
   for (const Partition& one : scenario.partitions) {
     text << "  partition " << ms(one.from) << ".." << ms(one.until) << " ms, patience "
@@ -136,7 +142,8 @@ std::string describe(const Scenario& scenario) {
     }
   }
   for (const Publication& one : scenario.publications) {
-    text << "  publish " << one.size_bytes << " B by " << one.node << " at " << ms(one.at) << " ms\n";
+    text << "  publish " << one.size_bytes << " B by " << one.node << " at " << ms(one.at)
+         << " ms\n";
   }
   return text.str();
 }

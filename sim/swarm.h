@@ -1,5 +1,6 @@
-/// Scenarios drawn from a seed: which faults there are and how bad, how many nodes, what is published. Options are drawn
-/// on or off before they are drawn in size, so that runs differ in kind (swarm testing: Groce et al., ISSTA 2012).
+/// Scenarios drawn from a seed: which faults there are and how bad, how many nodes, what is
+/// published. Options are drawn on or off before they are drawn in size, so that runs differ in
+/// kind (swarm testing: Groce et al., ISSTA 2012).
 #pragma once
 
 #include <cstdint>

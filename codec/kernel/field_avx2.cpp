@@ -1,7 +1,9 @@
-// AVX2: a product by a constant is two 16-entry table look-ups (vpshufb), one for each half of the byte, since the
-// product is linear over GF(2). Three outputs by two vectors fill the sixteen registers.
+// AVX2: a product by a constant is two 16-entry table look-ups (vpshufb), one for each half of the
+// byte, since the product is linear over GF(2). Three outputs by two vectors fill the sixteen
+// registers.
 #include <immintrin.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -91,18 +93,22 @@ void multiply_block(std::size_t k, const std::uint8_t* coefficients, std::size_t
   }
 }
 
+// Columns offset..end of all outputs, V vectors at a time; end - offset is a multiple of that.
 template <std::size_t V>
 void multiply_strip(std::size_t m, std::size_t k, const std::uint8_t* coefficients,
                     std::size_t coefficient_stride, const std::uint8_t* const* rows,
-                    std::uint8_t* const* out, std::size_t offset) noexcept {
+                    std::uint8_t* const* out, std::size_t offset, std::size_t end) noexcept {
+  const auto group = [&]<std::size_t M>(std::size_t i) {
+    for (std::size_t at = offset; at < end; at += V * vector_bytes) {
+      multiply_block<M, V>(k, coefficients + i * coefficient_stride, coefficient_stride, rows,
+                           out + i, at);
+    }
+  };
   std::size_t i = 0;
-  for (; i + 3 <= m; i += 3) {
-    multiply_block<3, V>(k, coefficients + i * coefficient_stride, coefficient_stride, rows, out + i,
-                         offset);
-  }
-  const std::uint8_t* const rest = coefficients + i * coefficient_stride;
-  if (m - i == 2) multiply_block<2, V>(k, rest, coefficient_stride, rows, out + i, offset);
-  if (m - i == 1) multiply_block<1, V>(k, rest, coefficient_stride, rows, out + i, offset);
+  // Four are two and two: one output alone is the slowest.
+  for (; m - i >= 3 && m - i != 4; i += 3) group.template operator()<3>(i);
+  for (; m - i >= 2; i += 2) group.template operator()<2>(i);
+  if (m - i == 1) group.template operator()<1>(i);
 }
 
 // Rows shorter than a vector, by way of padded copies: AVX2 has no byte mask.
@@ -119,7 +125,8 @@ void multiply_short(std::size_t m, std::size_t k, const std::uint8_t* coefficien
   }
   for (std::size_t i = 0; i < m; ++i) {
     std::uint8_t* const to = result;
-    multiply_block<1, 1>(k, coefficients + i * coefficient_stride, coefficient_stride, sources, &to, 0);
+    multiply_block<1, 1>(k, coefficients + i * coefficient_stride, coefficient_stride, sources, &to,
+                         0);
     std::memcpy(out[i], result, bytes);
   }
 }
@@ -131,24 +138,26 @@ void multiply_avx2(std::size_t m, std::size_t k, const std::uint8_t* coefficient
     multiply_short(m, k, coefficients, coefficient_stride, rows, out, bytes);
     return;
   }
-  std::size_t offset = 0;
-  for (; offset + 2 * vector_bytes <= bytes; offset += 2 * vector_bytes) {
-    multiply_strip<2>(m, k, coefficients, coefficient_stride, rows, out, offset);
+  // Strips of 256 bytes of every source stay in the first cache while all outputs are made.
+  constexpr std::size_t strip_bytes = 256;
+  const std::size_t pairs_end = bytes / (2 * vector_bytes) * (2 * vector_bytes);
+  const std::size_t vectors_end = bytes / vector_bytes * vector_bytes;
+  for (std::size_t offset = 0; offset < pairs_end; offset += strip_bytes) {
+    multiply_strip<2>(m, k, coefficients, coefficient_stride, rows, out, offset,
+                      std::min(offset + strip_bytes, pairs_end));
   }
-  if (offset + vector_bytes <= bytes) {
-    multiply_strip<1>(m, k, coefficients, coefficient_stride, rows, out, offset);
-    offset += vector_bytes;
-  }
+  multiply_strip<1>(m, k, coefficients, coefficient_stride, rows, out, pairs_end, vectors_end);
   // The last bytes once more as part of a whole vector: the same values land in the same places.
-  if (offset < bytes) {
-    multiply_strip<1>(m, k, coefficients, coefficient_stride, rows, out, bytes - vector_bytes);
+  if (vectors_end < bytes) {
+    multiply_strip<1>(m, k, coefficients, coefficient_stride, rows, out, bytes - vector_bytes,
+                      bytes);
   }
 }
 
 void multiply_in_place_avx2(std::size_t m, std::size_t k, const std::uint8_t* coefficients,
                             std::size_t coefficient_stride, std::uint8_t* const* rows,
                             const std::uint8_t* targets, std::size_t bytes) noexcept {
-  constexpr std::size_t window_bytes = 128;
+  constexpr std::size_t window_bytes = 256;
   alignas(64) std::uint8_t scratch[k_max * window_bytes];
   multiply_by_windows(multiply_avx2, scratch, window_bytes, m, k, coefficients, coefficient_stride,
                       rows, targets, bytes);
@@ -157,7 +166,8 @@ void multiply_in_place_avx2(std::size_t m, std::size_t k, const std::uint8_t* co
 // 0xff in the bytes whose bit of a column mask is set, for the 32 columns from `column` on.
 __m256i byte_mask(const std::uint64_t* mask, std::size_t column) noexcept {
   const auto bits = static_cast<std::uint32_t>(mask[column / 64] >> (column % 64));
-  const __m256i in_lane = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+  const __m256i in_lane =
+      _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
   const __m256i spread = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), in_lane);
   const __m256i own_bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
   return _mm256_cmpeq_epi8(_mm256_and_si256(spread, own_bit), own_bit);
@@ -171,7 +181,8 @@ void add_scaled(std::uint8_t* to, const std::uint8_t* from, std::uint8_t value,
   }
 }
 
-std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector, std::size_t k) noexcept {
+std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector,
+                        std::size_t k) noexcept {
   const std::size_t stride = tracker.stride;
   alignas(32) std::uint8_t incoming[k_max];
   std::memset(incoming, 0, stride);
@@ -190,9 +201,10 @@ std::size_t reduce_avx2(const Tracker& tracker, const std::uint8_t* vector, std:
     store(tracker.work + c + vector_bytes, high);
   }
   for (std::size_t c = 0; c < stride; c += vector_bytes) {
-    const __m256i open = _mm256_andnot_si256(byte_mask(tracker.held_mask, c), load(tracker.work + c));
-    const auto zero =
-        static_cast<unsigned>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(open, _mm256_setzero_si256())));
+    const __m256i open =
+        _mm256_andnot_si256(byte_mask(tracker.held_mask, c), load(tracker.work + c));
+    const auto zero = static_cast<unsigned>(
+        _mm256_movemask_epi8(_mm256_cmpeq_epi8(open, _mm256_setzero_si256())));
     if (~zero != 0) return c + static_cast<std::size_t>(__builtin_ctz(~zero));
   }
   return stride;

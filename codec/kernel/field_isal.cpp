@@ -1,6 +1,7 @@
-// The portable fast backend: ISA-L's ec_encode_data, which picks SSE, AVX, AVX2 or AVX-512 for itself. This is the only
-// file that includes ISA-L, and it pairs ec_init_tables with ec_encode_data alone: on GFNI machines some releases give
-// other calls tables in a form they do not read. Tables cost 32 bytes and some 5 ns a coefficient on each call.
+// The portable fast backend: ISA-L's ec_encode_data, which picks SSE, AVX, AVX2 or AVX-512 for
+// itself. This is the only file that includes ISA-L, and it pairs ec_init_tables with
+// ec_encode_data alone: on GFNI machines some releases give other calls tables in a form they do
+// not read. Tables cost 32 bytes and some 5 ns a coefficient on each call.
 #include <isa-l/erasure_code.h>
 
 #include <algorithm>
@@ -11,11 +12,12 @@
 namespace corelay::codec {
 namespace {
 
-constexpr std::size_t table_bytes = 32;                    // ISA-L's, for one coefficient
+constexpr std::size_t table_bytes = 32;  // ISA-L's, for one coefficient
 constexpr std::size_t tables_bytes_max = 128 * 1024;
 constexpr std::size_t window_bytes_max = std::size_t{1} << 30;  // ISA-L takes lengths as int
 
-// Per thread, so that the stack of a caller stays small; touched only by threads that use this backend.
+// Per thread, so that the stack of a caller stays small; touched only by threads that use this
+// backend.
 struct Scratch {
   alignas(64) std::uint8_t tables[tables_bytes_max];
   alignas(64) std::uint8_t rows[128 * 1024];
@@ -46,7 +48,8 @@ void multiply_isal(std::size_t m, std::size_t k, const std::uint8_t* coefficient
   for (std::size_t first = 0; first < m; first += group) {
     const std::size_t count = std::min(group, m - first);
     for (std::size_t i = 0; i < count; ++i) {
-      // Row by row, because the rows of coefficients need not be adjacent; ISA-L does not write to them.
+      // Row by row, because the rows of coefficients need not be adjacent; ISA-L does not write to
+      // them.
       ec_init_tables(static_cast<int>(k), 1,
                      const_cast<std::uint8_t*>(coefficients + (first + i) * coefficient_stride),
                      tables + i * k * table_bytes);
@@ -74,7 +77,8 @@ const Kernel& tracking_kernel() noexcept {
   return kernel;
 }
 
-std::size_t reduce_isal(const Tracker& tracker, const std::uint8_t* vector, std::size_t k) noexcept {
+std::size_t reduce_isal(const Tracker& tracker, const std::uint8_t* vector,
+                        std::size_t k) noexcept {
   return tracking_kernel().reduce(tracker, vector, k);
 }
 

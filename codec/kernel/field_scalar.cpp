@@ -1,4 +1,5 @@
-// The oracle: one byte at a time by a table made from the definition of the field. Correct, and nothing else.
+// The oracle: one byte at a time by a table made from the definition of the field. Correct, and
+// nothing else.
 #include <cstring>
 
 #include "codec/kernel/kernel.h"
@@ -57,11 +58,12 @@ void multiply_in_place_scalar(std::size_t m, std::size_t k, const std::uint8_t* 
                               const std::uint8_t* targets, std::size_t bytes) noexcept {
   constexpr std::size_t window_bytes = 256;
   alignas(64) std::uint8_t scratch[k_max * window_bytes];
-  multiply_by_windows(multiply_scalar, scratch, window_bytes, m, k, coefficients, coefficient_stride,
-                      rows, targets, bytes);
+  multiply_by_windows(multiply_scalar, scratch, window_bytes, m, k, coefficients,
+                      coefficient_stride, rows, targets, bytes);
 }
 
-std::size_t reduce_scalar(const Tracker& tracker, const std::uint8_t* vector, std::size_t k) noexcept {
+std::size_t reduce_scalar(const Tracker& tracker, const std::uint8_t* vector,
+                          std::size_t k) noexcept {
   std::memset(tracker.work, 0, tracker.stride);
   for (std::size_t c = 0; c < k; ++c) {
     tracker.work[c] = has_column(tracker.coded_mask, c) ? std::uint8_t{0} : vector[c];

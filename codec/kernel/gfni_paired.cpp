@@ -1,12 +1,15 @@
-// The product for many outputs, with half the multiplications (Winograd, "A new algorithm for inner product", 1968):
+// The product for many outputs, with half the multiplications (Winograd, "A new algorithm for inner
+// product", 1968):
 //     c*a + d*b = (c + b)*(d + a) + c*d + a*b
-// where a and b are sources and c and d their coefficients. One product of vectors, vgf2p8mulb, takes the place of two
-// products by constants, at the price of two more additions, for which processors have ports to spare. Of the other
-// terms a*b is the same for all outputs and c*d the same for all bytes.
+// where a and b are sources and c and d their coefficients. One product of vectors, vgf2p8mulb,
+// takes the place of two products by constants, at the price of two more additions, for which
+// processors have ports to spare. Of the other terms a*b is the same for all outputs and c*d the
+// same for all bytes.
 //
-// vgf2p8mulb is of the field with polynomial 0x11b. The two fields are isomorphic by a linear map, so sources are mapped
-// as they are packed, once for all outputs, coefficients by table, and results mapped back: the same bytes as any other
-// way. Packing also brings a strip of 256 bytes of every source side by side into the first cache.
+// vgf2p8mulb is of the field with polynomial 0x11b. The two fields are isomorphic by a linear map,
+// so sources are mapped as they are packed, once for all outputs, coefficients by table, and
+// results mapped back: the same bytes as any other way. Packing also brings a strip of 256 bytes of
+// every source side by side into the first cache.
 #include <algorithm>
 
 #include "codec/kernel/gfni.h"
@@ -26,7 +29,8 @@ constexpr std::uint8_t inner_product(unsigned a, unsigned b) noexcept {
   return static_cast<std::uint8_t>(sum);
 }
 
-// An element of that field with the equation x^8 + x^4 + x^3 + x^2 + 1 = 0, which is what 2 is in ours: it stands for 2.
+// An element of that field with the equation x^8 + x^4 + x^3 + x^2 + 1 = 0, which is what 2 is in
+// ours: it stands for 2.
 constexpr std::uint8_t find_image_of_two() {
   for (unsigned x = 2; x < 256; ++x) {
     std::uint8_t power[9] = {1};
@@ -40,7 +44,8 @@ constexpr std::array<std::uint8_t, 256> make_inward() {
   std::array<std::uint8_t, 256> inward{};
   std::uint8_t image = 1;
   for (unsigned bit = 1; bit < 256; bit <<= 1) {
-    for (unsigned low = 0; low < bit; ++low) inward[bit + low] = static_cast<std::uint8_t>(inward[low] ^ image);
+    for (unsigned low = 0; low < bit; ++low)
+      inward[bit + low] = static_cast<std::uint8_t>(inward[low] ^ image);
     image = inner_product(image, find_image_of_two());
   }
   return inward;
@@ -71,16 +76,20 @@ __m512i inner(__m512i a, __m512i b) noexcept { return _mm512_gf2p8mul_epi8(a, b)
 
 // The bytes of a vector added up.
 std::uint8_t sum_of_bytes(__m512i value) noexcept {
-  __m256i half = _mm256_xor_si256(_mm512_castsi512_si256(value), _mm512_extracti64x4_epi64(value, 1));
-  const __m128i quarter = _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-  auto word = static_cast<std::uint64_t>(_mm_cvtsi128_si64(quarter) ^ _mm_extract_epi64(quarter, 1));
+  __m256i half =
+      _mm256_xor_si256(_mm512_castsi512_si256(value), _mm512_extracti64x4_epi64(value, 1));
+  const __m128i quarter =
+      _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+  auto word =
+      static_cast<std::uint64_t>(_mm_cvtsi128_si64(quarter) ^ _mm_extract_epi64(quarter, 1));
   word ^= word >> 32;
   word ^= word >> 16;
   word ^= word >> 8;
   return static_cast<std::uint8_t>(word);
 }
 
-// The sum of c*d over the pairs of one row of coefficients; the last coefficient of an odd row has no pair.
+// The sum of c*d over the pairs of one row of coefficients; the last coefficient of an odd row has
+// no pair.
 std::uint8_t sum_of_pairs(const std::uint8_t* coefficients, std::size_t k) noexcept {
   const __m512i map = broadcast(inward_matrix);
   __m512i sum = _mm512_setzero_si512();
@@ -138,13 +147,15 @@ struct Pair {
   __m512i d;
 };
 
-// M outputs of V vectors from packed sources. Fetching, it also brings the line of each row that `ahead` is in.
+// M outputs of V vectors from packed sources. Fetching, it also brings the line of each row that
+// `ahead` is in.
 template <std::size_t M, std::size_t V, bool Fetching>
 [[gnu::noinline]] void multiply_packed(std::size_t k, const std::uint8_t* coefficients,
-                                       std::size_t coefficient_stride, const std::uint8_t* pair_sums,
-                                       const std::uint8_t* packed, const std::uint8_t* sums,
-                                       std::uint8_t* const* out, Strip strip,
-                                       const std::uint8_t* const* rows, std::size_t ahead) noexcept {
+                                       std::size_t coefficient_stride,
+                                       const std::uint8_t* pair_sums, const std::uint8_t* packed,
+                                       const std::uint8_t* sums, std::uint8_t* const* out,
+                                       Strip strip, const std::uint8_t* const* rows,
+                                       std::size_t ahead) noexcept {
   __m512i sum[M][V];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < M; ++i) {
@@ -165,7 +176,8 @@ template <std::size_t M, std::size_t V, bool Fetching>
       const Pair second(coefficients + i * coefficient_stride + j + 2);
 #pragma GCC unroll 4
       for (std::size_t v = 0; v < V; ++v) {
-        sum[i][v] = add(sum[i][v], first.product<V>(packed, v), second.product<V>(packed + 2 * V * vector_bytes, v));
+        sum[i][v] = add(sum[i][v], first.product<V>(packed, v),
+                        second.product<V>(packed + 2 * V * vector_bytes, v));
       }
     }
   }
@@ -174,7 +186,8 @@ template <std::size_t M, std::size_t V, bool Fetching>
     for (std::size_t i = 0; i < M; ++i) {
       const Pair pair(coefficients + i * coefficient_stride + j);
 #pragma GCC unroll 4
-      for (std::size_t v = 0; v < V; ++v) sum[i][v] = _mm512_xor_si512(sum[i][v], pair.product<V>(packed, v));
+      for (std::size_t v = 0; v < V; ++v)
+        sum[i][v] = _mm512_xor_si512(sum[i][v], pair.product<V>(packed, v));
     }
     j += 2;
     packed += 2 * V * vector_bytes;
@@ -186,9 +199,11 @@ template <std::size_t M, std::size_t V, bool Fetching>
     for (std::size_t v = 0; v < V; ++v) {
       if (j < k) {
         const __m512i c = broadcast(spread[coefficients[i * coefficient_stride + j]]);
-        sum[i][v] = _mm512_xor_si512(sum[i][v], inner(c, _mm512_load_si512(packed + v * vector_bytes)));
+        sum[i][v] =
+            _mm512_xor_si512(sum[i][v], inner(c, _mm512_load_si512(packed + v * vector_bytes)));
       }
-      store<true>(out[i] + strip.offset + v * vector_bytes, times(sum[i][v], map), v + 1 == V, strip.mask);
+      store<true>(out[i] + strip.offset + v * vector_bytes, times(sum[i][v], map), v + 1 == V,
+                  strip.mask);
     }
   }
 }
@@ -208,8 +223,9 @@ struct Job {
 template <std::size_t M, std::size_t V, bool Fetching>
 void multiply_group(const Job& job, std::size_t i, const std::uint8_t* sums, const Strip& strip,
                     std::size_t ahead) noexcept {
-  multiply_packed<M, V, Fetching>(job.k, job.coefficients + i * job.coefficient_stride, job.coefficient_stride,
-                                  job.pair_sums + i, job.packed, sums, job.out + i, strip, job.rows, ahead);
+  multiply_packed<M, V, Fetching>(job.k, job.coefficients + i * job.coefficient_stride,
+                                  job.coefficient_stride, job.pair_sums + i, job.packed, sums,
+                                  job.out + i, strip, job.rows, ahead);
 }
 
 template <std::size_t V>
@@ -219,16 +235,24 @@ void multiply_strip(const Job& job, const Strip& strip) noexcept {
   std::size_t i = 0;
   // The first groups fetch a line each of the next strip of the rows.
   const std::size_t end = strip.offset + V * vector_bytes;
-  for (std::size_t ahead = end; i + 4 <= job.m && ahead < end + std::min(strip.bytes_after, strip_bytes); i += 4) {
+  for (std::size_t ahead = end;
+       i + 4 <= job.m && ahead < end + std::min(strip.bytes_after, strip_bytes); i += 4) {
     multiply_group<4, V, true>(job, i, sums, strip, ahead);
     ahead += vector_bytes;
   }
   for (; i + 4 <= job.m; i += 4) multiply_group<4, V, false>(job, i, sums, strip, 0);
   switch (job.m - i) {
-    case 3: multiply_group<3, V, false>(job, i, sums, strip, 0); break;
-    case 2: multiply_group<2, V, false>(job, i, sums, strip, 0); break;
-    case 1: multiply_group<1, V, false>(job, i, sums, strip, 0); break;
-    default: break;
+    case 3:
+      multiply_group<3, V, false>(job, i, sums, strip, 0);
+      break;
+    case 2:
+      multiply_group<2, V, false>(job, i, sums, strip, 0);
+      break;
+    case 1:
+      multiply_group<1, V, false>(job, i, sums, strip, 0);
+      break;
+    default:
+      break;
   }
 }
 
@@ -239,9 +263,11 @@ void multiply_paired(std::size_t m, std::size_t k, const std::uint8_t* coefficie
                      std::uint8_t* const* out, std::size_t bytes) noexcept {
   alignas(64) std::uint8_t packed[k_max * strip_bytes];
   std::uint8_t pair_sums[k_max];
-  for (std::size_t i = 0; i < m; ++i) pair_sums[i] = sum_of_pairs(coefficients + i * coefficient_stride, k);
+  for (std::size_t i = 0; i < m; ++i)
+    pair_sums[i] = sum_of_pairs(coefficients + i * coefficient_stride, k);
   const Job job{m, k, coefficients, coefficient_stride, pair_sums, rows, out, packed};
-  for_each_strip<strip_vectors>(bytes, [&]<std::size_t V>(const Strip& strip) { multiply_strip<V>(job, strip); });
+  for_each_strip<strip_vectors>(
+      bytes, [&]<std::size_t V>(const Strip& strip) { multiply_strip<V>(job, strip); });
 }
 
 }  // namespace corelay::codec

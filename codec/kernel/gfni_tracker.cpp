@@ -1,5 +1,5 @@
-// Rank tracking with GFNI: a row of coefficients is one to four vectors, and since rows are reduced, all factors of an
-// incoming packet are known before the first row is added.
+// Rank tracking with GFNI: a row of coefficients is one to four vectors, and since rows are
+// reduced, all factors of an incoming packet are known before the first row is added.
 #include <algorithm>
 
 #include "codec/bytes.h"
@@ -27,7 +27,8 @@ void add_rows(__m512i (&sum)[W], const std::uint8_t* row, std::uint64_t factors)
 
 // factors[r] = vector[slots[r]], zero from tracker.coded on.
 template <std::size_t W>
-void pick_factors(const Tracker& tracker, const __m512i (&incoming)[W], std::uint8_t* factors) noexcept {
+void pick_factors(const Tracker& tracker, const __m512i (&incoming)[W],
+                  std::uint8_t* factors) noexcept {
   for (std::size_t w = 0; w < W; ++w) {
     const __m512i slots = _mm512_load_si512(tracker.slots + w * vector_bytes);
     __m512i picked = _mm512_permutexvar_epi8(slots, incoming[0]);
@@ -43,7 +44,8 @@ void pick_factors(const Tracker& tracker, const __m512i (&incoming)[W], std::uin
 }
 
 template <std::size_t W>
-std::size_t reduce_rows(const Tracker& tracker, const std::uint8_t* vector, std::size_t k) noexcept {
+std::size_t reduce_rows(const Tracker& tracker, const std::uint8_t* vector,
+                        std::size_t k) noexcept {
   alignas(64) std::uint8_t factors[W * vector_bytes];
   __m512i sum[W];
   __m512i incoming[W];
@@ -74,7 +76,8 @@ std::size_t reduce_rows(const Tracker& tracker, const std::uint8_t* vector, std:
 
 // The vector with one byte replaced; `at` may lie in another vector of the row.
 __m512i with_byte(__m512i vector, std::size_t first, std::size_t at, std::uint8_t value) noexcept {
-  const __mmask64 mask = at / vector_bytes == first / vector_bytes ? __mmask64{1} << at % vector_bytes : 0;
+  const __mmask64 mask =
+      at / vector_bytes == first / vector_bytes ? __mmask64{1} << at % vector_bytes : 0;
   return _mm512_mask_mov_epi8(vector, mask, _mm512_set1_epi8(static_cast<char>(value)));
 }
 
@@ -106,21 +109,34 @@ void insert_row(const Tracker& tracker, std::size_t column) noexcept {
 
 }  // namespace
 
-std::size_t reduce_gfni(const Tracker& tracker, const std::uint8_t* vector, std::size_t k) noexcept {
+std::size_t reduce_gfni(const Tracker& tracker, const std::uint8_t* vector,
+                        std::size_t k) noexcept {
   switch (tracker.stride / vector_bytes) {
-    case 1: return reduce_rows<1>(tracker, vector, k);
-    case 2: return reduce_rows<2>(tracker, vector, k);
-    case 3: return reduce_rows<3>(tracker, vector, k);
-    default: return reduce_rows<4>(tracker, vector, k);
+    case 1:
+      return reduce_rows<1>(tracker, vector, k);
+    case 2:
+      return reduce_rows<2>(tracker, vector, k);
+    case 3:
+      return reduce_rows<3>(tracker, vector, k);
+    default:
+      return reduce_rows<4>(tracker, vector, k);
   }
 }
 
 void insert_gfni(const Tracker& tracker, std::size_t column) noexcept {
   switch (tracker.stride / vector_bytes) {
-    case 1: insert_row<1>(tracker, column); break;
-    case 2: insert_row<2>(tracker, column); break;
-    case 3: insert_row<3>(tracker, column); break;
-    default: insert_row<4>(tracker, column); break;
+    case 1:
+      insert_row<1>(tracker, column);
+      break;
+    case 2:
+      insert_row<2>(tracker, column);
+      break;
+    case 3:
+      insert_row<3>(tracker, column);
+      break;
+    default:
+      insert_row<4>(tracker, column);
+      break;
   }
 }
 

@@ -30,7 +30,8 @@ std::string to_power_of_two(Bytes bytes, std::string_view alphabet, unsigned bit
 }
 
 std::optional<std::vector<std::uint8_t>> from_power_of_two(std::string_view text,
-                                                           std::string_view alphabet, unsigned bits) {
+                                                           std::string_view alphabet,
+                                                           unsigned bits) {
   std::vector<std::uint8_t> bytes;
   std::uint32_t held = 0;
   unsigned held_bits = 0;
@@ -65,7 +66,8 @@ std::string to_base58(Bytes bytes) {
   }
   std::string text;
   for (std::size_t i = 0; i < bytes.size() && bytes[i] == 0; ++i) text.push_back('1');
-  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) text.push_back(alphabet58[*digit]);
+  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit)
+    text.push_back(alphabet58[*digit]);
   return text;
 }
 

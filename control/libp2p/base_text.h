@@ -1,5 +1,6 @@
-/// Bytes as text: base58btc (peer ids), base32 lower case without padding (CIDv1) and base64 with padding (p2p.key).
-/// The decoders take the one canonical form and nothing else: no white space, no missing padding, no stray bits.
+/// Bytes as text: base58btc (peer ids), base32 lower case without padding (CIDv1) and base64 with
+/// padding (p2p.key). The decoders take the one canonical form and nothing else: no white space, no
+/// missing padding, no stray bits.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace corelay::libp2p {
 
-inline constexpr std::size_t base58_text_max = 512;  // the decoder is quadratic, so longer text is refused
+inline constexpr std::size_t base58_text_max =
+    512;  // the decoder is quadratic, so longer text is refused
 
 [[nodiscard]] std::string to_base58(Bytes bytes);
 [[nodiscard]] std::optional<std::vector<std::uint8_t>> from_base58(std::string_view text);

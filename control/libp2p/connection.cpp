@@ -20,7 +20,8 @@ constexpr std::chrono::milliseconds retire_interval{1000};
 constexpr std::chrono::milliseconds go_away_timeout{5000};
 
 Error socket_error(const error_code& error) {
-  const bool is_end = error == boost::asio::error::eof || error == boost::asio::error::connection_reset ||
+  const bool is_end = error == boost::asio::error::eof ||
+                      error == boost::asio::error::connection_reset ||
                       error == boost::asio::error::broken_pipe;
   return {is_end ? ErrorCode::closed : ErrorCode::internal, "connection",
           is_end ? "closed by the peer" : "socket error", is_end ? 0 : error.value()};
@@ -32,15 +33,16 @@ LinkConfig link_config(const HostConfig& config, Role role, std::optional<PeerId
   link.expected_peer = std::move(expected_peer);
   link.offers_early_muxer = config.offers_early_muxer;
   link.yamux.inbound_streams_max = config.streams_per_connection_max;
-  link.yamux.receive_window_bytes =
-      static_cast<std::uint32_t>(std::min<std::size_t>(config.stream_receive_bytes_max, yamux_window_bytes_max));
+  link.yamux.receive_window_bytes = static_cast<std::uint32_t>(
+      std::min<std::size_t>(config.stream_receive_bytes_max, yamux_window_bytes_max));
   return link;
 }
 
 }  // namespace
 
-Connection::Connection(LoopPtr loop, ConnectionOwner& owner, const Identity& identity, const HostConfig& config,
-                       Tcp::socket socket, Role role, Multiaddr remote, std::optional<PeerId> expected_peer)
+Connection::Connection(LoopPtr loop, ConnectionOwner& owner, const Identity& identity,
+                       const HostConfig& config, Tcp::socket socket, Role role, Multiaddr remote,
+                       std::optional<PeerId> expected_peer)
     : loop_(std::move(loop)),
       owner_(&owner),
       config_(config),
@@ -56,8 +58,8 @@ void Connection::start() {
   error_code ignored;
   socket_.set_option(Tcp::no_delay(true), ignored);
   const int unsent_bytes_max = static_cast<int>(write_bytes_max);
-  static_cast<void>(::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes_max,
-                                 sizeof unsent_bytes_max));
+  static_cast<void>(::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+                                 &unsent_bytes_max, sizeof unsent_bytes_max));
   arm(deadline_, config_.dial_timeout, &Connection::on_deadline);
   flush();
   read();
@@ -77,7 +79,8 @@ void Connection::arm(boost::asio::steady_timer& timer, std::chrono::milliseconds
 
 void Connection::read() {
   if (is_reading_ || is_closing_) return;
-  if (link_.is_ready() && link_.session().control_bytes() > control_bytes_max) return;  // again when written
+  if (link_.is_ready() && link_.session().control_bytes() > control_bytes_max)
+    return;  // again when written
   is_reading_ = true;
   socket_.async_read_some(boost::asio::buffer(read_buffer_),
                           [self = shared_from_this()](const error_code& error, std::size_t bytes) {
@@ -186,9 +189,11 @@ void Connection::close(Error reason) {
   auto slots = std::exchange(slots_, {});
   for (auto& [id, slot] : slots) {
     if (slot.opening && slot.opening->done) {
-      post(loop_, [done = std::move(slot.opening->done), reason] { done(tl::make_unexpected(reason)); });
+      post(loop_,
+           [done = std::move(slot.opening->done), reason] { done(tl::make_unexpected(reason)); });
     }
-    if (const auto stream = slot.stream.lock()) stream->on_gone({ErrorCode::closed, reason.where, reason.what});
+    if (const auto stream = slot.stream.lock())
+      stream->on_gone({ErrorCode::closed, reason.where, reason.what});
   }
   if (link_.is_ready() && reason.code != ErrorCode::malformed) {
     link_.session().go_away(YamuxSession::GoAway::normal);
@@ -222,7 +227,8 @@ void Connection::abandon() {
   finish_close();
   auto slots = std::exchange(slots_, {});
   for (auto& [id, slot] : slots) {
-    if (const auto stream = slot.stream.lock()) stream->on_gone({ErrorCode::closed, "host", "stopped"});
+    if (const auto stream = slot.stream.lock())
+      stream->on_gone({ErrorCode::closed, "host", "stopped"});
   }
 }
 

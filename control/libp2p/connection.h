@@ -1,7 +1,9 @@
-/// One TCP connection: moves bytes between its socket and a Link, keeps the time limits, and turns Yamux streams into Streams.
+/// One TCP connection: moves bytes between its socket and a Link, keeps the time limits, and turns
+/// Yamux streams into Streams.
 ///
-/// Reading stops while answers to control frames pile up, so a peer that sends and does not read is not served for free. At most 128 KiB
-/// are given to the socket at a time and the kernel is asked to hold little unsent, so a ping waits behind little.
+/// Reading stops while answers to control frames pile up, so a peer that sends and does not read is
+/// not served for free. At most 128 KiB are given to the socket at a time and the kernel is asked
+/// to hold little unsent, so a ping waits behind little.
 #pragma once
 
 #include <array>
@@ -38,11 +40,13 @@ class Connection final : public LinkEvents, public std::enable_shared_from_this<
   using Tcp = boost::asio::ip::tcp;
   using Opened = std::function<void(Expected<StreamPtr>)>;
 
-  Connection(LoopPtr loop, ConnectionOwner& owner, const Identity& identity, const HostConfig& config,
-             Tcp::socket socket, Role role, Multiaddr remote, std::optional<PeerId> expected_peer);
+  Connection(LoopPtr loop, ConnectionOwner& owner, const Identity& identity,
+             const HostConfig& config, Tcp::socket socket, Role role, Multiaddr remote,
+             std::optional<PeerId> expected_peer);
 
   void start();
-  /// Ends every stream now and tells the owner; what is queued, with a GoAway, is still sent for a second.
+  /// Ends every stream now and tells the owner; what is queued, with a GoAway, is still sent for a
+  /// second.
   void close(Error reason);
   /// Closes the socket at once and tells nobody: the host has stopped.
   void abandon();
@@ -53,7 +57,9 @@ class Connection final : public LinkEvents, public std::enable_shared_from_this<
   [[nodiscard]] bool is_outbound() const noexcept { return role_ == Role::dialer; }
   [[nodiscard]] const PeerId& peer() const noexcept { return link_.peer(); }
   [[nodiscard]] const Multiaddr& remote() const noexcept { return remote_; }
-  [[nodiscard]] std::chrono::steady_clock::time_point ready_at() const noexcept { return ready_at_; }
+  [[nodiscard]] std::chrono::steady_clock::time_point ready_at() const noexcept {
+    return ready_at_;
+  }
 
   /// As Host::open_stream, on this connection.
   void open_stream(std::string protocol, Opened done);
@@ -75,7 +81,8 @@ class Connection final : public LinkEvents, public std::enable_shared_from_this<
   struct Slot {
     std::unique_ptr<Opening> opening;
     std::weak_ptr<MuxedStream> stream;
-    std::unique_ptr<boost::asio::steady_timer> deadline;  // of the negotiation, or of what is left after the holder let go
+    std::unique_ptr<boost::asio::steady_timer>
+        deadline;  // of the negotiation, or of what is left after the holder let go
   };
 
   // LinkEvents.
@@ -92,7 +99,8 @@ class Connection final : public LinkEvents, public std::enable_shared_from_this<
   void flush();
   void write_some();
   void finish_close();
-  void arm(boost::asio::steady_timer& timer, std::chrono::milliseconds after, void (Connection::*call)());
+  void arm(boost::asio::steady_timer& timer, std::chrono::milliseconds after,
+           void (Connection::*call)());
   void on_deadline();
   void on_keepalive();
   void on_retire();
@@ -108,7 +116,7 @@ class Connection final : public LinkEvents, public std::enable_shared_from_this<
   Role role_;
   Multiaddr remote_;
   Link link_;
-  boost::asio::steady_timer deadline_;   // of the upgrade; later of closing
+  boost::asio::steady_timer deadline_;  // of the upgrade; later of closing
   boost::asio::steady_timer keepalive_;
   boost::asio::steady_timer retire_;
   std::unordered_map<std::uint32_t, Slot> slots_;

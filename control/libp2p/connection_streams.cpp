@@ -8,16 +8,21 @@ namespace corelay::libp2p {
 
 void Connection::open_stream(std::string protocol, Opened done) {
   const auto refuse = [&](Error reason) {
-    post(loop_, [done = std::move(done), reason = std::move(reason)] { done(tl::make_unexpected(reason)); });
+    post(loop_, [done = std::move(done), reason = std::move(reason)] {
+      done(tl::make_unexpected(reason));
+    });
   };
   if (protocol.empty() || protocol.size() >= multistream_text_bytes_max) {
-    return refuse({ErrorCode::invalid_argument, "open_stream", "protocol must have 1 to 1023 characters"});
+    return refuse(
+        {ErrorCode::invalid_argument, "open_stream", "protocol must have 1 to 1023 characters"});
   }
-  if (is_closing_ || !link_.is_ready()) return refuse({ErrorCode::closed, "open_stream", "the connection is closed"});
+  if (is_closing_ || !link_.is_ready())
+    return refuse({ErrorCode::closed, "open_stream", "the connection is closed"});
   const auto id = link_.session().open();
   if (!id) return refuse(id.error());
   Slot& slot = slots_[*id];
-  slot.opening = std::make_unique<Opening>(Opening{Negotiation::dial({std::move(protocol)}), std::move(done)});
+  slot.opening =
+      std::make_unique<Opening>(Opening{Negotiation::dial({std::move(protocol)}), std::move(done)});
   link_.session().write(*id, slot.opening->negotiation.take_output());
   set_slot_deadline(*id, slot);
   flush();
@@ -32,7 +37,8 @@ void Connection::set_slot_deadline(std::uint32_t id, Slot& slot) {
     const bool is_due = found != self->slots_.end() && found->second.deadline != nullptr &&
                         found->second.deadline->expiry() <= std::chrono::steady_clock::now();
     if (!is_due) return;
-    self->fail_opening(id, {ErrorCode::timed_out, "multistream", "the peer did not agree on a protocol in time"});
+    self->fail_opening(
+        id, {ErrorCode::timed_out, "multistream", "the peer did not agree on a protocol in time"});
   });
 }
 
@@ -54,11 +60,11 @@ void Connection::fail_opening(std::uint32_t id, Error reason) {
 void Connection::on_stream(std::uint32_t id) {
   if (is_closing_) return;
   Slot& slot = slots_[id];
-  slot.opening = std::make_unique<Opening>(
-      Opening{Negotiation::listen([this](std::string_view protocol) {
-                return owner_ != nullptr && owner_->is_served(protocol);
-              }),
-              nullptr});
+  slot.opening =
+      std::make_unique<Opening>(Opening{Negotiation::listen([this](std::string_view protocol) {
+                                          return owner_ != nullptr && owner_->is_served(protocol);
+                                        }),
+                                        nullptr});
   set_slot_deadline(id, slot);
 }
 
@@ -123,19 +129,22 @@ void Connection::on_reset(std::uint32_t id) {
   }
   const auto stream = found->second.stream.lock();
   slots_.erase(found);
-  if (stream) stream->on_gone({ErrorCode::closed, "stream " + stream->protocol(), "reset by the peer"});
+  if (stream)
+    stream->on_gone({ErrorCode::closed, "stream " + stream->protocol(), "reset by the peer"});
 }
 
 Expected<void> Connection::write(std::uint32_t id, Bytes bytes) {
   if (is_closing_) return fail(ErrorCode::closed, "stream", "the connection is closed");
   if (bytes.size() > config_.send_queue_bytes_max) {
     return fail(ErrorCode::too_large, "stream",
-                std::to_string(bytes.size()) + " bytes, at most " + std::to_string(config_.send_queue_bytes_max));
+                std::to_string(bytes.size()) + " bytes, at most " +
+                    std::to_string(config_.send_queue_bytes_max));
   }
   if (link_.session().queued_bytes() + bytes.size() > config_.send_queue_bytes_max) {
     return fail(ErrorCode::unavailable, "stream", "the connection's send queue is full");
   }
-  if (!link_.session().write(id, bytes)) return fail(ErrorCode::closed, "stream", "closed for writing");
+  if (!link_.session().write(id, bytes))
+    return fail(ErrorCode::closed, "stream", "closed for writing");
   flush();
   return {};
 }
@@ -159,8 +168,8 @@ void Connection::consumed(std::uint32_t id, std::size_t bytes) {
   flush();
 }
 
-/// The last holder let go. After close_write() the queued bytes and the FIN still go out and the peer may finish in its own
-/// time, within the deadline; otherwise the stream is reset.
+/// The last holder let go. After close_write() the queued bytes and the FIN still go out and the
+/// peer may finish in its own time, within the deadline; otherwise the stream is reset.
 void Connection::drop_stream(std::uint32_t id, bool is_write_closed, std::size_t unread_bytes) {
   unread_bytes_ -= unread_bytes;
   const auto found = slots_.find(id);

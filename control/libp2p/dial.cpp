@@ -10,7 +10,8 @@ namespace {
 using boost::system::error_code;
 
 Error connect_error(const Multiaddr& address, const error_code& error) {
-  return {ErrorCode::unavailable, "dial " + address.text(), "cannot connect: " + error.message(), 0};
+  return {ErrorCode::unavailable, "dial " + address.text(), "cannot connect: " + error.message(),
+          0};
 }
 
 }  // namespace
@@ -21,7 +22,8 @@ Expected<void> Swarm::check_dial(const Multiaddr& address) const {
     return fail(ErrorCode::invalid_argument, where, "expected /ip4, /ip6 or /dns, then /tcp/PORT");
   }
   const auto peer = address.peer_id();
-  if (peer && *peer == identity_.peer_id()) return fail(ErrorCode::invalid_argument, where, "this is ourselves");
+  if (peer && *peer == identity_.peer_id())
+    return fail(ErrorCode::invalid_argument, where, "this is ourselves");
   if (connections_.size() + dials_.size() >= config_.connections_max) {
     return fail(ErrorCode::unavailable, where,
                 "connections_max (" + std::to_string(config_.connections_max) + ") reached");
@@ -40,7 +42,9 @@ void Swarm::dial(const Multiaddr& address, Dialed done) {
     return;
   }
   if (const auto checked = check_dial(address); !checked) {
-    return post(loop_, [done = std::move(done), error = checked.error()] { done(tl::make_unexpected(error)); });
+    return post(loop_, [done = std::move(done), error = checked.error()] {
+      done(tl::make_unexpected(error));
+    });
   }
   const auto dial = std::make_shared<Dial>(loop_->io);
   dial->address = address;
@@ -49,9 +53,11 @@ void Swarm::dial(const Multiaddr& address, Dialed done) {
   dial->deadline.expires_after(config_.dial_timeout);
   dial->deadline.async_wait([weak = weak_from_this(), dial](const error_code& error) {
     const auto self = weak.lock();
-    // Once TCP is up the connection keeps the same limit itself; this one then only covers what is left.
+    // Once TCP is up the connection keeps the same limit itself; this one then only covers what is
+    // left.
     if (error || !self || dial->waiting.empty()) return;
-    self->finish_dial(dial, fail(ErrorCode::timed_out, "dial " + dial->address.text(), "no answer in time"));
+    self->finish_dial(
+        dial, fail(ErrorCode::timed_out, "dial " + dial->address.text(), "no answer in time"));
   });
   resolve(dial);
 }
@@ -63,7 +69,8 @@ void Swarm::resolve(const std::shared_ptr<Dial>& dial) {
   if (!error) return connect(dial, {Tcp::endpoint(ip, port)});
   dial->resolver.async_resolve(
       dial->address.host(), std::to_string(port), Tcp::resolver::numeric_service,
-      [weak = weak_from_this(), dial](const error_code& failed, const Tcp::resolver::results_type& results) {
+      [weak = weak_from_this(), dial](const error_code& failed,
+                                      const Tcp::resolver::results_type& results) {
         const auto self = weak.lock();
         if (!self || self->loop_->is_stopped || dial->waiting.empty()) return;
         const std::string& text = dial->address.text();
@@ -75,22 +82,26 @@ void Swarm::resolve(const std::shared_ptr<Dial>& dial) {
           }
         }
         if (!failed && !endpoints.empty()) return self->connect(dial, std::move(endpoints));
-        self->finish_dial(dial, fail(ErrorCode::unavailable, "dial " + text,
-                                     "cannot resolve " + dial->address.host() +
-                                         (failed ? ": " + failed.message() : ": no address of that family")));
+        self->finish_dial(
+            dial, fail(ErrorCode::unavailable, "dial " + text,
+                       "cannot resolve " + dial->address.host() +
+                           (failed ? ": " + failed.message() : ": no address of that family")));
       });
 }
 
 void Swarm::connect(const std::shared_ptr<Dial>& dial, std::vector<Tcp::endpoint> endpoints) {
   const auto targets = std::make_shared<std::vector<Tcp::endpoint>>(std::move(endpoints));
   boost::asio::async_connect(
-      dial->socket, *targets, [weak = weak_from_this(), dial, targets](const error_code& error, const Tcp::endpoint&) {
+      dial->socket, *targets,
+      [weak = weak_from_this(), dial, targets](const error_code& error, const Tcp::endpoint&) {
         const auto self = weak.lock();
         if (!self || self->loop_->is_stopped || dial->waiting.empty()) return;
-        if (error) return self->finish_dial(dial, tl::make_unexpected(connect_error(dial->address, error)));
-        dial->connection = self->add_connection(std::move(dial->socket), Role::dialer,
-                                                dial->address.without_peer(), dial->address.peer_id())
-                               .get();
+        if (error)
+          return self->finish_dial(dial, tl::make_unexpected(connect_error(dial->address, error)));
+        dial->connection =
+            self->add_connection(std::move(dial->socket), Role::dialer,
+                                 dial->address.without_peer(), dial->address.peer_id())
+                .get();
       });
 }
 

@@ -1,6 +1,7 @@
-/// Protobuf fields, read and written one at a time. libp2p signs and hashes its messages, so they must come out in field
-/// order with shortest varints on every build; four small messages do not need generated code for that.
-/// Unknown fields are the reader's to skip. Groups (wire types 3 and 4) are refused.
+/// Protobuf fields, read and written one at a time. libp2p signs and hashes its messages, so they
+/// must come out in field order with shortest varints on every build; four small messages do not
+/// need generated code for that. Unknown fields are the reader's to skip. Groups (wire types 3 and
+/// 4) are refused.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +12,8 @@
 
 namespace corelay::libp2p {
 
-/// One field: a varint in `value` or a length-delimited run in `bytes` (into the message given to the reader).
-/// Fixed 32 and 64 bit fields are skipped by the reader.
+/// One field: a varint in `value` or a length-delimited run in `bytes` (into the message given to
+/// the reader). Fixed 32 and 64 bit fields are skipped by the reader.
 struct Field {
   std::uint32_t number = 0;
   bool is_bytes = false;
@@ -24,7 +25,8 @@ class FieldReader {
  public:
   explicit FieldReader(Bytes message) noexcept : rest_(message) {}
 
-  /// The next field, in wire order. False at the end or at the first malformed field; is_malformed() tells which.
+  /// The next field, in wire order. False at the end or at the first malformed field;
+  /// is_malformed() tells which.
   [[nodiscard]] bool next(Field& field) noexcept;
   [[nodiscard]] bool is_malformed() const noexcept { return is_malformed_; }
 

@@ -46,7 +46,9 @@ void Host::ping(const PeerId& peer, std::function<void(Expected<std::chrono::mic
   swarm_->ping(peer, std::move(done));
 }
 
-void Host::set_announced(std::vector<Multiaddr> addresses) { swarm_->set_announced(std::move(addresses)); }
+void Host::set_announced(std::vector<Multiaddr> addresses) {
+  swarm_->set_announced(std::move(addresses));
+}
 
 const PeerId& Host::peer_id() const noexcept { return swarm_->identity().peer_id(); }
 

@@ -1,7 +1,7 @@
-/// The libp2p host: TCP, multistream-select, Noise XX, Yamux, identify and ping, behind connections and streams.
-/// Everything runs on one io_context with one thread, which must outlive the host; callbacks run there and never inside the call
-/// that registers them.
-/// Every timeout and limit is in HostConfig.
+/// The libp2p host: TCP, multistream-select, Noise XX, Yamux, identify and ping, behind connections
+/// and streams. Everything runs on one io_context with one thread, which must outlive the host;
+/// callbacks run there and never inside the call that registers them. Every timeout and limit is in
+/// HostConfig.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -23,31 +23,54 @@ namespace corelay::libp2p {
 
 struct HostConfig {
   std::string agent_version = "corelay/0.1.0";
-  std::chrono::milliseconds dial_timeout{10000};        // TCP, Noise and muxer together
-  std::chrono::milliseconds negotiate_timeout{10000};   // one multistream negotiation
-  std::chrono::milliseconds keepalive_interval{15000};  // yamux ping; two unanswered close the connection
+  /// TCP, Noise and muxer together, for our dials and for those to us.
+  std::chrono::milliseconds dial_timeout{10000};
+  /// One multistream negotiation, one identify, one ping.
+  std::chrono::milliseconds negotiate_timeout{10000};
+  /// Yamux pings; two that are not answered, with nothing else received, close the connection.
+  std::chrono::milliseconds keepalive_interval{15000};
   std::size_t connections_max = 256;
-  std::size_t connections_per_address_max = 64;         // inbound, from one IP address
+  std::size_t connections_per_address_max = 64;  // inbound, from one IP address
   std::size_t connections_per_peer_max = 4;
-  std::size_t streams_per_connection_max = 256;         // inbound
-  std::size_t stream_receive_bytes_max = 256 * 1024;    // yamux window
-  std::size_t send_queue_bytes_max = 8u << 20;          // per connection; above it writes fail with unavailable
-  bool offers_early_muxer = true;                       // false: the muxer is agreed by multistream, as older peers do
-  std::size_t unread_bytes_max = 16u << 20;             // per connection, received and not read; above it a stream is reset
+  std::size_t streams_per_connection_max = 256;       // inbound
+  std::size_t stream_receive_bytes_max = 256 * 1024;  // yamux window, 256 KiB at least
+  /// Queued for sending on one connection; above it writes fail with unavailable.
+  std::size_t send_queue_bytes_max = 8u << 20;
+  /// Received on one connection and not read; above it the stream that brought more is reset.
+  std::size_t unread_bytes_max = 16u << 20;
+  /// Offers the muxer inside the Noise handshake; false leaves it to multistream, as older peers do.
+  bool offers_early_muxer = true;
+};       // TCP, Noise and muxer together
+  std::chrono::milliseconds negotiate_timeout{10000};  // one multistream negotiation
+  std::chrono::milliseconds keepalive_interval{
+      15000};  // yamux ping; two unanswered close the connection
+  std::size_t connections_max = 256;
+  std::size_t connections_per_address_max = 64;  // inbound, from one IP address
+  std::size_t connections_per_peer_max = 4;
+  std::size_t streams_per_connection_max = 256;       // inbound
+  std::size_t stream_receive_bytes_max = 256 * 1024;  // yamux window
+  std::size_t send_queue_bytes_max =
+      8u << 20;                    // per connection; above it writes fail with unavailable
+  bool offers_early_muxer = true;  // false: the muxer is agreed by multistream, as older peers do
+  std::size_t unread_bytes_max =
+      16u << 20;  // per connection, received and not read; above it a stream is reset
 };
 
-/// One bidirectional stream. Kept alive by its holder; dropping the last pointer resets it, except after close_write():
-/// then what is queued still goes out and what still comes in is thrown away.
+/// One bidirectional stream. Kept alive by its holder; dropping the last pointer resets it, except
+/// after close_write(): then what is queued still goes out and what still comes in is thrown away.
 class Stream {
  public:
   virtual ~Stream() = default;
-  /// Reads one message with an unsigned-varint length before it, of at most `bytes_max`. One read at a time.
-  /// Errors: closed (end of stream), too_large, malformed, timed_out never (the caller owns deadlines).
-  virtual void read_message(std::size_t bytes_max, std::function<void(Expected<std::vector<std::uint8_t>>)> done) = 0;
+  /// Reads one message with an unsigned-varint length before it, of at most `bytes_max`. One read
+  /// at a time. Errors: closed (end of stream), too_large, malformed, timed_out never (the caller
+  /// owns deadlines).
+  virtual void read_message(std::size_t bytes_max,
+                            std::function<void(Expected<std::vector<std::uint8_t>>)> done) = 0;
   /// Reads at least one byte, at most `bytes_max`.
-  virtual void read_some(std::size_t bytes_max, std::function<void(Expected<std::vector<std::uint8_t>>)> done) = 0;
-  /// Queues a message with its varint length. Errors: unavailable (the connection's queue is over its bound), too_large (it
-  /// never fits the queue), closed.
+  virtual void read_some(std::size_t bytes_max,
+                         std::function<void(Expected<std::vector<std::uint8_t>>)> done) = 0;
+  /// Queues a message with its varint length. Errors: unavailable (the connection's queue is over
+  /// its bound), too_large (it never fits the queue), closed.
   virtual Expected<void> write_message(Bytes message) = 0;
   /// Queues raw bytes.
   virtual Expected<void> write(Bytes bytes) = 0;
@@ -61,7 +84,7 @@ using StreamPtr = std::shared_ptr<Stream>;
 
 struct ConnectionInfo {
   PeerId peer;
-  Multiaddr remote;         // the TCP address it came from or went to
+  Multiaddr remote;  // the TCP address it came from or went to
   bool is_outbound = false;
 };
 
@@ -80,17 +103,21 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
-  /// Listens on /ip4/.../tcp/N (or ip6); port 0 takes a free one. Returns the bound address without /p2p.
+  /// Listens on /ip4/.../tcp/N (or ip6); port 0 takes a free one. Returns the bound address without
+  /// /p2p.
   [[nodiscard]] Expected<Multiaddr> listen(const Multiaddr& address);
 
-  /// Connects and, where the address ends in /p2p/ID, insists on that peer. An open connection to that peer is reused.
+  /// Connects and, where the address ends in /p2p/ID, insists on that peer. An open connection to
+  /// that peer is reused.
   void dial(const Multiaddr& address, std::function<void(Expected<PeerId>)> done);
 
   /// Closes every connection to the peer (GoAway, then TCP).
   void disconnect(const PeerId& peer);
 
-  /// Opens a stream and negotiates `protocol`. Errors: not_found (no connection, or the peer does not speak it), closed, timed_out.
-  void open_stream(const PeerId& peer, std::string_view protocol, std::function<void(Expected<StreamPtr>)> done);
+  /// Opens a stream and negotiates `protocol`. Errors: not_found (no connection, or the peer does
+  /// not speak it), closed, timed_out.
+  void open_stream(const PeerId& peer, std::string_view protocol,
+                   std::function<void(Expected<StreamPtr>)> done);
 
   /// Serves inbound streams of `protocol`, which identify then lists.
   void handle(std::string protocol, std::function<void(StreamPtr)> accept);
@@ -98,7 +125,8 @@ class Host {
   /// Called once for each peer when its first connection is up, and once when its last is gone.
   void on_connected(std::function<void(const ConnectionInfo&)> call);
   void on_disconnected(std::function<void(const PeerId&)> call);
-  /// Called when identify has answered on a new connection, and again when the peer pushes a change.
+  /// Called when identify has answered on a new connection, and again when the peer pushes a
+  /// change.
   void on_identified(std::function<void(const PeerId&, const PeerIdentity&)> call);
 
   /// One /ipfs/ping/1.0.0 round trip.

@@ -42,8 +42,9 @@ Expected<PeerId> PeerId::from_bytes(Bytes multihash) {
       multihash.size() - code.bytes - length.bytes != length.value) {
     return bad_id("multihash length does not match");
   }
-  const bool is_known = (code.value == multihash_identity && length.value >= 1 && length.value <= 42) ||
-                        (code.value == multihash_sha256 && length.value == 32);
+  const bool is_known =
+      (code.value == multihash_identity && length.value >= 1 && length.value <= 42) ||
+      (code.value == multihash_sha256 && length.value == 32);
   if (!is_known) return bad_id("neither an identity nor a SHA-256 multihash");
   PeerId id;
   id.bytes_.assign(multihash.begin(), multihash.end());
@@ -106,7 +107,8 @@ Identity Identity::from_seed(const std::array<std::uint8_t, 32>& seed) {
 
 std::array<std::uint8_t, 64> Identity::sign(Bytes message) const {
   std::array<std::uint8_t, 64> signature{};
-  crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(), secret_key_.data());
+  crypto_sign_detached(signature.data(), nullptr, message.data(), message.size(),
+                       secret_key_.data());
   return signature;
 }
 

@@ -47,16 +47,21 @@ class Identity {
   [[nodiscard]] static Identity generate();
   [[nodiscard]] static Identity from_seed(const std::array<std::uint8_t, 32>& seed);
 
-  /// Reads `p2p.key` in the vendor's format: CRC-64/ISO (little-endian) of the JSON that follows it,
-  /// {"Key": base64 libp2p PrivateKey, "ID": peer id}. Errors name the file and what is wrong with it: not_found,
-  /// malformed (too short, checksum mismatch, bad JSON, id that is not the key's), invalid_argument (key type).
+  /// Reads `p2p.key` in the vendor's format: CRC-64/ISO (little-endian) of the JSON that follows
+  /// it,
+  /// {"Key": base64 libp2p PrivateKey, "ID": peer id}. Errors name the file and what is wrong with
+  /// it: not_found, malformed (too short, checksum mismatch, bad JSON, id that is not the key's),
+  /// invalid_argument (key type).
   [[nodiscard]] static Expected<Identity> load(const std::string& path);
 
-  /// Writes the same format: temporary file, fsync, rename; mode 0600 for a new file, kept for an old one.
+  /// Writes the same format: temporary file, fsync, rename; mode 0600 for a new file, kept for an
+  /// old one.
   [[nodiscard]] Expected<void> save(const std::string& path) const;
 
   [[nodiscard]] const PeerId& peer_id() const noexcept { return peer_id_; }
-  [[nodiscard]] const std::array<std::uint8_t, 32>& public_key() const noexcept { return public_key_; }
+  [[nodiscard]] const std::array<std::uint8_t, 32>& public_key() const noexcept {
+    return public_key_;
+  }
   /// Ed25519 signature.
   [[nodiscard]] std::array<std::uint8_t, 64> sign(Bytes message) const;
 

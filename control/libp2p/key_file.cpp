@@ -24,7 +24,8 @@ constexpr std::array<std::uint64_t, 256> crc_table = [] {
   std::array<std::uint64_t, 256> table{};
   for (std::uint64_t i = 0; i < 256; ++i) {
     std::uint64_t crc = i;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xd800000000000000ULL : 0);
+    for (int bit = 0; bit < 8; ++bit)
+      crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xd800000000000000ULL : 0);
     table[i] = crc;
   }
   return table;
@@ -93,7 +94,8 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-/// The seed of an Ed25519 PrivateKey message: seed and public key, or those and the public key once more (old form).
+/// The seed of an Ed25519 PrivateKey message: seed and public key, or those and the public key once
+/// more (old form).
 Expected<std::array<std::uint8_t, 32>> seed_of(Bytes private_key_message) {
   const auto key = parse_key_message(private_key_message);
   if (!key) return bad_file("Key is not a libp2p private key: " + key.error().what);
@@ -134,8 +136,8 @@ Expected<std::array<std::uint8_t, 32>> parse_key_file(Bytes file) {
     return bad_file("checksum mismatch: " + hex_u64(stored) + " != " + hex_u64(computed));
   }
   const nlohmann::json json = nlohmann::json::parse(payload.begin(), payload.end(), nullptr, false);
-  if (!json.is_object() || !json.contains("Key") || !json["Key"].is_string() || !json.contains("ID") ||
-      !json["ID"].is_string()) {
+  if (!json.is_object() || !json.contains("Key") || !json["Key"].is_string() ||
+      !json.contains("ID") || !json["ID"].is_string()) {
     return bad_file("not a JSON object with the strings Key and ID");
   }
   const auto key = from_base64(json["Key"].get_ref<const std::string&>());
@@ -173,7 +175,8 @@ Expected<void> Identity::save(const std::string& path) const {
   const mode_t mode = had_file ? old.st_mode & 07777 : 0600;
   const std::string temporary = path + ".new-" + std::to_string(::getpid());
   {
-    const File file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    const File file(
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (file.descriptor() < 0) {
       const int code = errno;
       return fail(code == EACCES ? ErrorCode::permission_denied : ErrorCode::internal, temporary,

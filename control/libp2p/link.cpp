@@ -10,8 +10,9 @@ namespace corelay::libp2p {
 namespace {
 
 Negotiation negotiation_of(Role role, std::string_view protocol) {
-  return role == Role::dialer ? Negotiation::dial({std::string(protocol)})
-                              : Negotiation::listen([protocol](std::string_view text) { return text == protocol; });
+  return role == Role::dialer
+             ? Negotiation::dial({std::string(protocol)})
+             : Negotiation::listen([protocol](std::string_view text) { return text == protocol; });
 }
 
 }  // namespace
@@ -19,8 +20,8 @@ Negotiation negotiation_of(Role role, std::string_view protocol) {
 Link::Link(const Identity& identity, const LinkConfig& config, LinkEvents& events)
     : Link(identity, config, events, NoiseKeys::generate(), NoiseKeys::generate()) {}
 
-Link::Link(const Identity& identity, const LinkConfig& config, LinkEvents& events, const NoiseKeys& static_keys,
-           const NoiseKeys& ephemeral_keys)
+Link::Link(const Identity& identity, const LinkConfig& config, LinkEvents& events,
+           const NoiseKeys& static_keys, const NoiseKeys& ephemeral_keys)
     : identity_(identity),
       config_(config),
       events_(events),
@@ -30,7 +31,9 @@ Link::Link(const Identity& identity, const LinkConfig& config, LinkEvents& event
   output_ = negotiation_.take_output();
 }
 
-bool Link::has_output() const noexcept { return !output_.empty() || (session_ && session_->has_output()); }
+bool Link::has_output() const noexcept {
+  return !output_.empty() || (session_ && session_->has_output());
+}
 
 Expected<void> Link::take_output(std::vector<std::uint8_t>& out, std::size_t bytes_max) {
   append_bytes(out, output_);
@@ -92,7 +95,8 @@ Expected<void> Link::on_handshake(Bytes message) {
     if (!peer) return tl::make_unexpected(peer.error());
     peer_ = std::move(peer->peer);
     peer_muxers_ = std::move(peer->muxers);
-    if (peer_ == identity_.peer_id()) return fail(ErrorCode::unauthenticated, "noise", "this is ourselves");
+    if (peer_ == identity_.peer_id())
+      return fail(ErrorCode::unauthenticated, "noise", "this is ourselves");
     if (config_.expected_peer && *config_.expected_peer != peer_) {
       return fail(ErrorCode::unauthenticated, "noise",
                   "expected peer " + config_.expected_peer->text() + ", found " + peer_.text());
@@ -127,7 +131,8 @@ Expected<void> Link::finish_handshake() {
   if (config_.offers_early_muxer && !peer_muxers_.empty()) {
     // Both sides offered: no overlap ends the connection, there is no second round.
     if (std::ranges::find(peer_muxers_, yamux_protocol) == peer_muxers_.end()) {
-      return fail(ErrorCode::not_found, "noise", "the peer does not offer " + std::string(yamux_protocol));
+      return fail(ErrorCode::not_found, "noise",
+                  "the peer does not offer " + std::string(yamux_protocol));
     }
     has_early_muxer_ = true;
     start_session();

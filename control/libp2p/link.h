@@ -1,6 +1,7 @@
 /// One connection between two peers, from its first byte to its streams, without I/O:
-///   multistream agrees on /noise; the Noise handshake proves who the peer is; the muxer is agreed inside the handshake or,
-///   where the peer does not offer that, by multistream over the secure channel; then Yamux.
+///   multistream agrees on /noise; the Noise handshake proves who the peer is; the muxer is agreed
+///   inside the handshake or, where the peer does not offer that, by multistream over the secure
+///   channel; then Yamux.
 /// The owner moves bytes between this and a socket and keeps the time limits.
 #pragma once
 
@@ -31,18 +32,19 @@ struct LinkConfig {
   Role role = Role::dialer;
   std::optional<PeerId> expected_peer;  // anybody where empty
   YamuxLimits yamux;
-  bool offers_early_muxer = true;       // false: the muxer is agreed by multistream
+  bool offers_early_muxer = true;  // false: the muxer is agreed by multistream
 };
 
 class Link {
  public:
   /// `identity` and `events` must outlive the link. The Noise keys are fresh unless given.
   Link(const Identity& identity, const LinkConfig& config, LinkEvents& events);
-  Link(const Identity& identity, const LinkConfig& config, LinkEvents& events, const NoiseKeys& static_keys,
-       const NoiseKeys& ephemeral_keys);
+  Link(const Identity& identity, const LinkConfig& config, LinkEvents& events,
+       const NoiseKeys& static_keys, const NoiseKeys& ephemeral_keys);
 
-  /// Takes bytes from the socket. An error ends the link: send what has_output() holds, then close. Errors: malformed,
-  /// unauthenticated (a tag, a signature, another peer than expected, our own id), not_found (no common protocol).
+  /// Takes bytes from the socket. An error ends the link: send what has_output() holds, then close.
+  /// Errors: malformed, unauthenticated (a tag, a signature, another peer than expected, our own
+  /// id), not_found (no common protocol).
   [[nodiscard]] Expected<void> receive(Bytes in);
   [[nodiscard]] bool has_output() const noexcept;
   /// Appends bytes for the socket, about `bytes_max` of them (one record more at most).
@@ -54,7 +56,8 @@ class Link {
   [[nodiscard]] YamuxSession& session() noexcept { return *session_; }
   /// Whether the muxer came out of the handshake.
   [[nodiscard]] bool has_early_muxer() const noexcept { return has_early_muxer_; }
-  /// The hash of the Noise handshake, the same at both ends: binds a later key agreement to this connection.
+  /// The hash of the Noise handshake, the same at both ends: binds a later key agreement to this
+  /// connection.
   [[nodiscard]] const Key32& handshake_hash() const noexcept { return handshake_hash_; }
 
  private:

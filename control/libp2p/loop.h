@@ -1,5 +1,5 @@
-/// Where callbacks run: posted to the io_context, never called from inside the call that caused them, and dropped once the
-/// host has stopped.
+/// Where callbacks run: posted to the io_context, never called from inside the call that caused
+/// them, and dropped once the host has stopped.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

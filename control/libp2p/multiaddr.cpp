@@ -63,10 +63,11 @@ Expected<std::vector<std::uint8_t>> parse_port(const Protocol& protocol, std::st
   std::uint32_t port = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
   if (error != std::errc{} || end != text.data() + text.size() || port > 65535) {
-    return bad_address("/" + std::string(protocol.name) + ": expected a port from 0 to 65535, found '" +
-                       std::string(text) + "'");
+    return bad_address("/" + std::string(protocol.name) +
+                       ": expected a port from 0 to 65535, found '" + std::string(text) + "'");
   }
-  return std::vector<std::uint8_t>{static_cast<std::uint8_t>(port >> 8), static_cast<std::uint8_t>(port)};
+  return std::vector<std::uint8_t>{static_cast<std::uint8_t>(port >> 8),
+                                   static_cast<std::uint8_t>(port)};
 }
 
 bool is_name(std::string_view text) {
@@ -112,7 +113,8 @@ Expected<std::string> format_value(const Protocol& protocol, Bytes bytes) {
     case Value::port:
       return "/" + std::to_string(bytes[0] << 8 | bytes[1]);
     case Value::name:
-      if (!is_name(as_text(bytes))) return bad_address("/" + std::string(protocol.name) + ": not a DNS name");
+      if (!is_name(as_text(bytes)))
+        return bad_address("/" + std::string(protocol.name) + ": not a DNS name");
       return "/" + std::string(as_text(bytes));
     case Value::peer: {
       const auto peer = PeerId::from_bytes(bytes);
@@ -183,7 +185,8 @@ Expected<Multiaddr> Multiaddr::parse(std::string_view text) {
     }
     address.text_ += "/" + std::string(protocol->name);
     if (protocol->value == Value::none) continue;
-    if (++i == parts.size()) return bad_address("/" + std::string(protocol->name) + ": value missing");
+    if (++i == parts.size())
+      return bad_address("/" + std::string(protocol->name) + ": value missing");
     const auto bytes = parse_value(*protocol, parts[i]);
     if (!bytes) return tl::make_unexpected(bytes.error());
     const auto value = format_value(*protocol, *bytes);
@@ -201,7 +204,8 @@ Expected<Multiaddr> Multiaddr::from_bytes(Bytes binary) {
     const Varint code = read_varint(binary);
     if (code.status != VarintStatus::done) return bad_address("protocol code is not a varint");
     const Protocol* protocol = find_protocol(code.value);
-    if (protocol == nullptr) return bad_address("unknown protocol code " + std::to_string(code.value));
+    if (protocol == nullptr)
+      return bad_address("unknown protocol code " + std::to_string(code.value));
     binary = binary.subspan(code.bytes);
     std::size_t count = fixed_bytes(protocol->value);
     if (has_length(protocol->value)) {
@@ -212,7 +216,8 @@ Expected<Multiaddr> Multiaddr::from_bytes(Bytes binary) {
       binary = binary.subspan(length.bytes);
       count = length.value;
     }
-    if (count > binary.size()) return bad_address("/" + std::string(protocol->name) + ": cut short");
+    if (count > binary.size())
+      return bad_address("/" + std::string(protocol->name) + ": cut short");
     const auto value = format_value(*protocol, binary.first(count));
     if (!value) return tl::make_unexpected(value.error());
     address.text_ += "/" + std::string(protocol->name) + *value;
@@ -223,7 +228,8 @@ Expected<Multiaddr> Multiaddr::from_bytes(Bytes binary) {
 
 Expected<Multiaddr> Multiaddr::tcp(std::string_view address, std::uint16_t port) {
   const bool is_ip6 = address.find(':') != std::string_view::npos;
-  return parse((is_ip6 ? "/ip6/" : "/ip4/") + std::string(address) + "/tcp/" + std::to_string(port));
+  return parse((is_ip6 ? "/ip6/" : "/ip4/") + std::string(address) + "/tcp/" +
+               std::to_string(port));
 }
 
 std::vector<std::uint8_t> Multiaddr::bytes() const {

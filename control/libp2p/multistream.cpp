@@ -57,7 +57,8 @@ Expected<std::size_t> Negotiation::receive(Bytes in) {
     if (taken < wanted) continue;
     const std::vector<std::uint8_t> message = std::exchange(held_, {});
     const std::string_view text = as_text(Bytes(message).subspan(length.bytes));
-    if (text.back() != '\n') return fail(ErrorCode::malformed, "multistream", "message without newline");
+    if (text.back() != '\n')
+      return fail(ErrorCode::malformed, "multistream", "message without newline");
     const auto outcome = on_text(text.substr(0, text.size() - 1));
     if (!outcome) return tl::make_unexpected(outcome.error());
   }
@@ -66,7 +67,8 @@ Expected<std::size_t> Negotiation::receive(Bytes in) {
 
 Expected<void> Negotiation::on_text(std::string_view text) {
   if (!has_header_) {
-    if (text != header) return fail(ErrorCode::malformed, "multistream", "the peer did not begin with its header");
+    if (text != header)
+      return fail(ErrorCode::malformed, "multistream", "the peer did not begin with its header");
     has_header_ = true;
     if (role_ == Role::listener) send(header);
     return {};
@@ -81,10 +83,12 @@ Expected<void> Negotiation::on_answer(std::string_view text) {
     return {};
   }
   if (text != not_available) {
-    return fail(ErrorCode::malformed, "multistream", "answer is neither na nor " + proposals_[proposal_]);
+    return fail(ErrorCode::malformed, "multistream",
+                "answer is neither na nor " + proposals_[proposal_]);
   }
   if (++proposal_ == proposals_.size()) {
-    return fail(ErrorCode::not_found, "multistream", "the peer does not speak " + proposals_.back());
+    return fail(ErrorCode::not_found, "multistream",
+                "the peer does not speak " + proposals_.back());
   }
   send(proposals_[proposal_]);
   return {};

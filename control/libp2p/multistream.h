@@ -1,6 +1,7 @@
-/// multistream-select 1.0: how two peers agree on a protocol. A message is a varint length, text and a newline. Both sides
-/// first send the header; the dialer then proposes until the listener echoes a proposal ("na" means no).
-/// The dialer sends header and first proposal together. I/O-free: bytes in, bytes out.
+/// multistream-select 1.0: how two peers agree on a protocol. A message is a varint length, text
+/// and a newline. Both sides first send the header; the dialer then proposes until the listener
+/// echoes a proposal ("na" means no). The dialer sends header and first proposal together.
+/// I/O-free: bytes in, bytes out.
 /// Source: https://github.com/multiformats/multistream-select.
 #pragma once
 
@@ -28,8 +29,9 @@ class Negotiation {
   /// Agrees to the first proposal for which `is_served` is true.
   [[nodiscard]] static Negotiation listen(std::function<bool(std::string_view)> is_served);
 
-  /// Takes bytes from the peer and returns how many belong to the negotiation; the rest is the agreed protocol's.
-  /// Errors: malformed, not_found (the peer speaks none of ours), too_large (over multistream_proposals_max proposals).
+  /// Takes bytes from the peer and returns how many belong to the negotiation; the rest is the
+  /// agreed protocol's. Errors: malformed, not_found (the peer speaks none of ours), too_large
+  /// (over multistream_proposals_max proposals).
   [[nodiscard]] Expected<std::size_t> receive(Bytes in);
   /// What is to be sent now; empties the queue.
   [[nodiscard]] std::vector<std::uint8_t> take_output();

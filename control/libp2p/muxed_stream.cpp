@@ -8,8 +8,8 @@
 
 namespace corelay::libp2p {
 
-MuxedStream::MuxedStream(LoopPtr loop, std::weak_ptr<Connection> connection, std::uint32_t id, PeerId peer,
-                         std::string protocol)
+MuxedStream::MuxedStream(LoopPtr loop, std::weak_ptr<Connection> connection, std::uint32_t id,
+                         PeerId peer, std::string protocol)
     : loop_(std::move(loop)),
       connection_(std::move(connection)),
       id_(id),
@@ -17,12 +17,17 @@ MuxedStream::MuxedStream(LoopPtr loop, std::weak_ptr<Connection> connection, std
       protocol_(std::move(protocol)) {}
 
 MuxedStream::~MuxedStream() {
-  if (const auto connection = connection_.lock()) connection->drop_stream(id_, is_write_closed_, unread_bytes());
+  if (const auto connection = connection_.lock())
+    connection->drop_stream(id_, is_write_closed_, unread_bytes());
 }
 
-void MuxedStream::read_message(std::size_t bytes_max, Done done) { start({true, bytes_max, std::move(done)}); }
+void MuxedStream::read_message(std::size_t bytes_max, Done done) {
+  start({true, bytes_max, std::move(done)});
+}
 
-void MuxedStream::read_some(std::size_t bytes_max, Done done) { start({false, bytes_max, std::move(done)}); }
+void MuxedStream::read_some(std::size_t bytes_max, Done done) {
+  start({false, bytes_max, std::move(done)});
+}
 
 void MuxedStream::start(Read read) {
   CHECK(!read_);  // one read at a time
@@ -34,7 +39,8 @@ void MuxedStream::start(Read read) {
 void MuxedStream::advance() {
   if (!read_) return;
   if (!read_->is_message) {
-    if (unread_bytes() > 0) return finish(take(0, std::min(unread_bytes(), std::max<std::size_t>(1, read_->bytes_max))));
+    if (unread_bytes() > 0)
+      return finish(take(0, std::min(unread_bytes(), std::max<std::size_t>(1, read_->bytes_max))));
     if (gone_ || has_ended_) finish(tl::make_unexpected(end_error()));
     return;
   }
@@ -53,7 +59,8 @@ std::optional<Expected<std::vector<std::uint8_t>>> MuxedStream::try_message(std:
   }
   if (length.value > bytes_max) {
     return fail(ErrorCode::too_large, "stream " + protocol_,
-                "message of " + std::to_string(length.value) + " bytes, at most " + std::to_string(bytes_max));
+                "message of " + std::to_string(length.value) + " bytes, at most " +
+                    std::to_string(bytes_max));
   }
   const std::size_t total = length.bytes + length.value;
   if (unread_bytes() < total) {
@@ -92,7 +99,9 @@ void MuxedStream::credit_up_to(std::size_t bytes) {
 void MuxedStream::finish(Expected<std::vector<std::uint8_t>> outcome) {
   Done done = std::move(read_->done);
   read_.reset();
-  post(loop_, [done = std::move(done), outcome = std::move(outcome)]() mutable { done(std::move(outcome)); });
+  post(loop_, [done = std::move(done), outcome = std::move(outcome)]() mutable {
+    done(std::move(outcome));
+  });
 }
 
 Error MuxedStream::end_error() const {

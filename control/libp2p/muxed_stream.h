@@ -1,5 +1,5 @@
-/// A Stream over one Yamux stream of a Connection. Bytes that nobody has read stay here and their window stays shut, so
-/// a slow reader stops its sender and no other stream.
+/// A Stream over one Yamux stream of a Connection. Bytes that nobody has read stay here and their
+/// window stays shut, so a slow reader stops its sender and no other stream.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,8 @@ class MuxedStream final : public Stream {
   void start(Read read);
   void advance();
   void finish(Expected<std::vector<std::uint8_t>> outcome);
-  [[nodiscard]] std::optional<Expected<std::vector<std::uint8_t>>> try_message(std::size_t bytes_max);
+  [[nodiscard]] std::optional<Expected<std::vector<std::uint8_t>>> try_message(
+      std::size_t bytes_max);
   [[nodiscard]] std::vector<std::uint8_t> take(std::size_t header_bytes, std::size_t bytes);
   void credit_up_to(std::size_t bytes);
   [[nodiscard]] Error end_error() const;
@@ -63,7 +64,8 @@ class MuxedStream final : public Stream {
   std::string protocol_;
   std::vector<std::uint8_t> buffer_;  // unread, from at_
   std::size_t at_ = 0;
-  std::size_t credited_ = 0;  // unread bytes whose window was already given back, because a read waits for more
+  std::size_t credited_ =
+      0;  // unread bytes whose window was already given back, because a read waits for more
   std::optional<Read> read_;
   std::optional<Error> gone_;
   bool has_ended_ = false;

@@ -13,15 +13,16 @@
 namespace corelay::libp2p {
 namespace {
 
-// "If protocol_name is less than or equal to HASHLEN bytes in length, sets h equal to protocol_name": exactly 32 here.
+// "If protocol_name is less than or equal to HASHLEN bytes in length, sets h equal to
+// protocol_name": exactly 32 here.
 constexpr std::string_view protocol_name = "Noise_XX_25519_ChaChaPoly_SHA256";
 static_assert(protocol_name.size() == 32);
 
 Key32 hmac(const Key32& key, Bytes data) {
   Key32 out;
   unsigned length = 0;
-  CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), data.data(), data.size(), out.data(),
-             &length) != nullptr &&
+  CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), data.data(), data.size(),
+             out.data(), &length) != nullptr &&
         length == out.size());
   return out;
 }
@@ -37,7 +38,9 @@ std::pair<Key32, Key32> hkdf(const Key32& chaining_key, Bytes input) {
   return {first, hmac(temporary, second_input)};
 }
 
-tl::unexpected<Error> noise_error(ErrorCode code, const char* what) { return fail(code, "noise", what); }
+tl::unexpected<Error> noise_error(ErrorCode code, const char* what) {
+  return fail(code, "noise", what);
+}
 
 }  // namespace
 
@@ -55,24 +58,30 @@ NoiseKeys NoiseKeys::from_secret(const Key32& secret) {
   return keys;
 }
 
-void NoiseCipher::Free::operator()(evp_cipher_ctx_st* context) const noexcept { EVP_CIPHER_CTX_free(context); }
+void NoiseCipher::Free::operator()(evp_cipher_ctx_st* context) const noexcept {
+  EVP_CIPHER_CTX_free(context);
+}
 
 NoiseCipher::NoiseCipher(const Key32& key) : context_(EVP_CIPHER_CTX_new()) {
   CHECK(context_ != nullptr);
-  CHECK(EVP_CipherInit_ex(context_.get(), EVP_chacha20_poly1305(), nullptr, key.data(), nullptr, 1) == 1);
+  CHECK(EVP_CipherInit_ex(context_.get(), EVP_chacha20_poly1305(), nullptr, key.data(), nullptr,
+                          1) == 1);
 }
 
 bool NoiseCipher::start(std::uint64_t nonce, Bytes associated, bool is_sealing) noexcept {
   std::array<std::uint8_t, 12> iv{};  // 32 zero bits, then the counter, little-endian
   store_le(iv.data() + 4, nonce);
   // The key stays: only the nonce and the direction change.
-  if (EVP_CipherInit_ex(context_.get(), nullptr, nullptr, nullptr, iv.data(), is_sealing ? 1 : 0) != 1) return false;
+  if (EVP_CipherInit_ex(context_.get(), nullptr, nullptr, nullptr, iv.data(), is_sealing ? 1 : 0) !=
+      1)
+    return false;
   int length = 0;
   return associated.empty() || EVP_CipherUpdate(context_.get(), nullptr, &length, associated.data(),
                                                 static_cast<int>(associated.size())) == 1;
 }
 
-bool NoiseCipher::seal(std::uint64_t nonce, Bytes associated, MutableBytes text, std::uint8_t* tag) noexcept {
+bool NoiseCipher::seal(std::uint64_t nonce, Bytes associated, MutableBytes text,
+                       std::uint8_t* tag) noexcept {
   int length = 0;
   if (!start(nonce, associated, true)) return false;
   if (!text.empty() && EVP_CipherUpdate(context_.get(), text.data(), &length, text.data(),
@@ -89,7 +98,8 @@ bool NoiseCipher::open(std::uint64_t nonce, Bytes associated, MutableBytes text,
   std::array<std::uint8_t, noise_tag_bytes> copy{};
   std::copy_n(tag, copy.size(), copy.begin());
   if (!start(nonce, associated, false)) return false;
-  if (EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG, noise_tag_bytes, copy.data()) != 1) return false;
+  if (EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG, noise_tag_bytes, copy.data()) != 1)
+    return false;
   if (!text.empty() && EVP_CipherUpdate(context_.get(), text.data(), &length, text.data(),
                                         static_cast<int>(text.size())) != 1) {
     return false;
@@ -97,8 +107,8 @@ bool NoiseCipher::open(std::uint64_t nonce, Bytes associated, MutableBytes text,
   return EVP_CipherFinal_ex(context_.get(), copy.data(), &length) == 1;
 }
 
-NoiseHandshake::NoiseHandshake(Role role, const NoiseKeys& static_keys, const NoiseKeys& ephemeral_keys,
-                               Bytes prologue)
+NoiseHandshake::NoiseHandshake(Role role, const NoiseKeys& static_keys,
+                               const NoiseKeys& ephemeral_keys, Bytes prologue)
     : role_(role), static_(static_keys), ephemeral_(ephemeral_keys) {
   std::ranges::copy(as_bytes(protocol_name), hash_.begin());
   chaining_key_ = hash_;
@@ -150,7 +160,8 @@ Expected<void> NoiseHandshake::append_sealed(std::vector<std::uint8_t>& to, Byte
 Expected<std::vector<std::uint8_t>> NoiseHandshake::open_sealed(Bytes sealed) {
   std::vector<std::uint8_t> plain(sealed.begin(), sealed.end());
   if (cipher_) {
-    if (sealed.size() < noise_tag_bytes) return noise_error(ErrorCode::malformed, "message too short");
+    if (sealed.size() < noise_tag_bytes)
+      return noise_error(ErrorCode::malformed, "message too short");
     plain.resize(sealed.size() - noise_tag_bytes);
     if (!cipher_->open(nonce_++, hash_, plain, sealed.data() + plain.size())) {
       return noise_error(ErrorCode::unauthenticated, "a handshake message does not authenticate");
@@ -169,16 +180,17 @@ Expected<std::vector<std::uint8_t>> NoiseHandshake::write_message(Bytes payload)
     mix_hash(ephemeral_.public_key);
   }
   if (message_ == 1) {
-    outcome = mix_dh(ephemeral_.secret, remote_ephemeral_);                             // ee
-    if (outcome) outcome = append_sealed(message, static_.public_key);                  // s
-    if (outcome) outcome = mix_dh(static_.secret, remote_ephemeral_);                   // es
+    outcome = mix_dh(ephemeral_.secret, remote_ephemeral_);             // ee
+    if (outcome) outcome = append_sealed(message, static_.public_key);  // s
+    if (outcome) outcome = mix_dh(static_.secret, remote_ephemeral_);   // es
   } else if (message_ == 2) {
-    outcome = append_sealed(message, static_.public_key);                               // s
-    if (outcome) outcome = mix_dh(static_.secret, remote_ephemeral_);                   // se
+    outcome = append_sealed(message, static_.public_key);              // s
+    if (outcome) outcome = mix_dh(static_.secret, remote_ephemeral_);  // se
   }
   if (outcome) outcome = append_sealed(message, payload);
   if (!outcome) return tl::make_unexpected(outcome.error());
-  if (message.size() > noise_message_bytes_max) return noise_error(ErrorCode::too_large, "message over 65535 bytes");
+  if (message.size() > noise_message_bytes_max)
+    return noise_error(ErrorCode::too_large, "message over 65535 bytes");
   ++message_;
   return message;
 }
@@ -186,7 +198,9 @@ Expected<std::vector<std::uint8_t>> NoiseHandshake::write_message(Bytes payload)
 Expected<std::vector<std::uint8_t>> NoiseHandshake::read_message(Bytes message) {
   CHECK(!is_our_turn() && !is_done());
   constexpr std::size_t sealed_key_bytes = 32 + noise_tag_bytes;
-  const std::size_t keys_bytes = message_ == 0 ? 32 : message_ == 1 ? 32 + sealed_key_bytes : sealed_key_bytes;
+  const std::size_t keys_bytes = message_ == 0   ? 32
+                                 : message_ == 1 ? 32 + sealed_key_bytes
+                                                 : sealed_key_bytes;
   if (message.size() < keys_bytes) return noise_error(ErrorCode::malformed, "message too short");
   if (message_ < 2) {
     std::ranges::copy(message.first(32), remote_ephemeral_.begin());

@@ -2,8 +2,8 @@
 ///   1  dialer    e
 ///   2  listener  e, ee, s, es, payload
 ///   3  dialer    s, se, payload
-/// The payloads are the caller's (control/libp2p/noise_payload.h). OpenSSL does ChaCha20-Poly1305 and SHA-256 (4.4 GB/s at
-/// 16 KiB on one core with AVX-512), libsodium X25519.
+/// The payloads are the caller's (control/libp2p/noise_payload.h). OpenSSL does ChaCha20-Poly1305
+/// and SHA-256 (4.4 GB/s at 16 KiB on one core with AVX-512), libsodium X25519.
 /// Source: https://noiseprotocol.org/noise.html revision 34; https://github.com/libp2p/specs/tree/master/noise.
 #pragma once
 
@@ -41,7 +41,8 @@ class NoiseCipher {
  public:
   explicit NoiseCipher(const Key32& key);
   /// Encrypts `text` in place and writes its tag (16 bytes). False where the library fails.
-  [[nodiscard]] bool seal(std::uint64_t nonce, Bytes associated, MutableBytes text, std::uint8_t* tag) noexcept;
+  [[nodiscard]] bool seal(std::uint64_t nonce, Bytes associated, MutableBytes text,
+                          std::uint8_t* tag) noexcept;
   /// Decrypts `text` in place. False where the tag does not hold; `text` is then worthless.
   [[nodiscard]] bool open(std::uint64_t nonce, Bytes associated, MutableBytes text,
                           const std::uint8_t* tag) noexcept;
@@ -63,13 +64,14 @@ struct NoiseSecrets {
 
 class NoiseHandshake {
  public:
-  NoiseHandshake(Role role, const NoiseKeys& static_keys, const NoiseKeys& ephemeral_keys, Bytes prologue = {});
+  NoiseHandshake(Role role, const NoiseKeys& static_keys, const NoiseKeys& ephemeral_keys,
+                 Bytes prologue = {});
 
   /// True while the next message is ours to write.
   [[nodiscard]] bool is_our_turn() const noexcept;
   [[nodiscard]] bool is_done() const noexcept { return message_ == 3; }
-  /// The next message, with `payload` inside (encrypted in messages 2 and 3). Only when is_our_turn().
-  /// Errors: unauthenticated (an all-zero shared secret), too_large.
+  /// The next message, with `payload` inside (encrypted in messages 2 and 3). Only when
+  /// is_our_turn(). Errors: unauthenticated (an all-zero shared secret), too_large.
   [[nodiscard]] Expected<std::vector<std::uint8_t>> write_message(Bytes payload);
   /// Reads the peer's message and returns its payload. Errors: malformed (short), unauthenticated.
   [[nodiscard]] Expected<std::vector<std::uint8_t>> read_message(Bytes message);

@@ -16,7 +16,9 @@ std::vector<std::uint8_t> signed_bytes(Bytes noise_static_key) {
   return bytes;
 }
 
-tl::unexpected<Error> bad_payload(const char* what) { return fail(ErrorCode::malformed, "noise payload", what); }
+tl::unexpected<Error> bad_payload(const char* what) {
+  return fail(ErrorCode::malformed, "noise payload", what);
+}
 
 }  // namespace
 
@@ -49,7 +51,8 @@ Expected<NoisePeer> parse_noise_payload(Bytes payload, Bytes noise_static_key) {
     }
     if (extensions.is_malformed()) return bad_payload("bad extensions");
   }
-  if (reader.is_malformed() || key.empty() || signature.empty()) return bad_payload("not a handshake payload");
+  if (reader.is_malformed() || key.empty() || signature.empty())
+    return bad_payload("not a handshake payload");
   const auto id = peer_id_of(key);
   if (!id) return tl::make_unexpected(id.error());
   const auto verified = verify(key, signed_bytes(noise_static_key), signature);

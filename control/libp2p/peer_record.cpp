@@ -28,7 +28,9 @@ std::vector<std::uint8_t> signed_bytes(const RecordForm& form, Bytes payload) {
   return bytes;
 }
 
-tl::unexpected<Error> bad_record(const char* what) { return fail(ErrorCode::malformed, "peer record", what); }
+tl::unexpected<Error> bad_record(const char* what) {
+  return fail(ErrorCode::malformed, "peer record", what);
+}
 
 Expected<PeerRecord> parse_payload(Bytes payload) {
   PeerRecord record;
@@ -95,7 +97,8 @@ Expected<PeerRecord> open_peer_record(Bytes envelope) {
   if (!record) return record;
   const auto signer = peer_id_of(key);
   if (!signer || *signer != record->peer) {
-    return fail(ErrorCode::unauthenticated, "peer record", "signed by another peer than it is about");
+    return fail(ErrorCode::unauthenticated, "peer record",
+                "signed by another peer than it is about");
   }
   return record;
 }

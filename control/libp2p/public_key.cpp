@@ -33,7 +33,8 @@ Key secp256k1_key(Bytes point) {
       OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), group.size()),
       OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, copy.data(), copy.size()),
       OSSL_PARAM_construct_end()};
-  const std::unique_ptr<EVP_PKEY_CTX, Free> context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  const std::unique_ptr<EVP_PKEY_CTX, Free> context(
+      EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
   EVP_PKEY* key = nullptr;
   if (!context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
       EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY,
@@ -47,7 +48,8 @@ Key secp256k1_key(Bytes point) {
 Key der_key(Bytes der, int type) {
   const std::uint8_t* at = der.data();
   Key key(d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size())));
-  if (!key || at != der.data() + der.size() || EVP_PKEY_get_base_id(key.get()) != type) return nullptr;
+  if (!key || at != der.data() + der.size() || EVP_PKEY_get_base_id(key.get()) != type)
+    return nullptr;
   const int bits = EVP_PKEY_get_bits(key.get());
   if (type == EVP_PKEY_RSA && (bits < 2048 || bits > 8192)) return nullptr;
   return key;
@@ -115,7 +117,8 @@ Expected<void> verify(Bytes public_key_message, Bytes message, Bytes signature) 
   if (!key) return tl::make_unexpected(key.error());
   bool holds = false;
   if (key->type == KeyType::ed25519) {
-    if (key->data.size() != crypto_sign_PUBLICKEYBYTES) return bad_key("Ed25519 key is not 32 bytes");
+    if (key->data.size() != crypto_sign_PUBLICKEYBYTES)
+      return bad_key("Ed25519 key is not 32 bytes");
     holds = signature.size() == crypto_sign_BYTES &&
             crypto_sign_verify_detached(signature.data(), message.data(), message.size(),
                                         key->data.data()) == 0;

@@ -60,14 +60,16 @@ Expected<void> RecordCipher::seal(std::vector<std::uint8_t>& out, std::size_t at
   if (nonce_ == nonce_max) return used_up();
   out.resize(out.size() + noise_tag_bytes);
   store_length(out.data() + at - record_header_bytes, length + noise_tag_bytes);
-  if (!cipher_.seal(nonce_++, {}, MutableBytes(out).subspan(at, length), out.data() + at + length)) {
+  if (!cipher_.seal(nonce_++, {}, MutableBytes(out).subspan(at, length),
+                    out.data() + at + length)) {
     return fail(ErrorCode::internal, "noise", "encryption failed");
   }
   return {};
 }
 
 Expected<Bytes> RecordCipher::open(MutableBytes record) {
-  if (record.size() < noise_tag_bytes) return fail(ErrorCode::malformed, "noise", "record too short");
+  if (record.size() < noise_tag_bytes)
+    return fail(ErrorCode::malformed, "noise", "record too short");
   if (nonce_ == nonce_max) return used_up();
   const MutableBytes text = record.first(record.size() - noise_tag_bytes);
   if (!cipher_.open(nonce_++, {}, text, record.data() + text.size())) {

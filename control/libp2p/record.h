@@ -1,4 +1,5 @@
-/// Noise records on the wire: a big-endian u16 length, then that many bytes; ciphertext with its tag once the handshake is done.
+/// Noise records on the wire: a big-endian u16 length, then that many bytes; ciphertext with its
+/// tag once the handshake is done.
 #pragma once
 
 #include <cstdint>
@@ -31,15 +32,18 @@ class RecordReader {
 /// Appends a record that holds `message` as it is (the handshake's).
 void append_record(std::vector<std::uint8_t>& to, Bytes message);
 
-/// One direction of the secure channel. The counter ends at 2^32 - 1, where js-libp2p's does: the connection must then be made anew.
+/// One direction of the secure channel. The counter ends at 2^32 - 1, where js-libp2p's does: the
+/// connection must then be made anew.
 class RecordCipher {
  public:
   explicit RecordCipher(const Key32& key) : cipher_(key) {}
 
-  /// Seals the plain bytes at `at`.. of `out`, where record_header_bytes were left free before them: fills the header in and
-  /// appends the tag. At most noise_plain_bytes_max bytes. Errors: closed (counter used up), internal.
+  /// Seals the plain bytes at `at`.. of `out`, where record_header_bytes were left free before
+  /// them: fills the header in and appends the tag. At most noise_plain_bytes_max bytes. Errors:
+  /// closed (counter used up), internal.
   [[nodiscard]] Expected<void> seal(std::vector<std::uint8_t>& out, std::size_t at);
-  /// Opens a record in place and returns its plain bytes. Errors: malformed, unauthenticated, closed.
+  /// Opens a record in place and returns its plain bytes. Errors: malformed, unauthenticated,
+  /// closed.
   [[nodiscard]] Expected<Bytes> open(MutableBytes record);
 
  private:

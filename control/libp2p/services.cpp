@@ -47,17 +47,20 @@ struct Pinging {
 };
 
 void read_pong(const std::shared_ptr<Pinging>& ping) {
-  ping->stream->read_some(ping_bytes - ping->back.size(), [ping](Expected<std::vector<std::uint8_t>> bytes) {
-    if (!bytes && ping->deadline->expiry() <= std::chrono::steady_clock::now()) {
-      return ping->done(fail(ErrorCode::timed_out, "ping", "no answer in time"));
-    }
-    if (!bytes) return ping->done(tl::make_unexpected(bytes.error()));
-    ping->back.insert(ping->back.end(), bytes->begin(), bytes->end());
-    if (ping->back.size() < ping_bytes) return read_pong(ping);
-    ping->stream->close_write();
-    if (ping->back != ping->sent) return ping->done(fail(ErrorCode::malformed, "ping", "other bytes came back"));
-    ping->done(std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - ping->started));
-  });
+  ping->stream->read_some(
+      ping_bytes - ping->back.size(), [ping](Expected<std::vector<std::uint8_t>> bytes) {
+        if (!bytes && ping->deadline->expiry() <= std::chrono::steady_clock::now()) {
+          return ping->done(fail(ErrorCode::timed_out, "ping", "no answer in time"));
+        }
+        if (!bytes) return ping->done(tl::make_unexpected(bytes.error()));
+        ping->back.insert(ping->back.end(), bytes->begin(), bytes->end());
+        if (ping->back.size() < ping_bytes) return read_pong(ping);
+        ping->stream->close_write();
+        if (ping->back != ping->sent)
+          return ping->done(fail(ErrorCode::malformed, "ping", "other bytes came back"));
+        ping->done(std::chrono::duration_cast<std::chrono::microseconds>(
+            std::chrono::steady_clock::now() - ping->started));
+      });
 }
 
 /// One identify exchange: messages up to the end of the stream, merged.
@@ -70,11 +73,13 @@ struct Identifying {
 };
 
 void read_message(const std::shared_ptr<Identifying>& reading) {
-  reading->stream->read_message(identify_read_bytes_max, [reading](Expected<std::vector<std::uint8_t>> message) {
-    const bool is_good = message && merge_identify(*message, reading->stream->peer(), reading->merged);
-    if (is_good && ++reading->messages < identify_messages_max) return read_message(reading);
-    if (reading->messages > 0) reading->done(reading->stream->peer(), reading->merged);
-  });
+  reading->stream->read_message(
+      identify_read_bytes_max, [reading](Expected<std::vector<std::uint8_t>> message) {
+        const bool is_good =
+            message && merge_identify(*message, reading->stream->peer(), reading->merged);
+        if (is_good && ++reading->messages < identify_messages_max) return read_message(reading);
+        if (reading->messages > 0) reading->done(reading->stream->peer(), reading->merged);
+      });
 }
 
 }  // namespace
@@ -105,7 +110,8 @@ void Swarm::read_identify(const StreamPtr& stream) {
   const auto reading = std::make_shared<Identifying>();
   reading->stream = stream;
   reading->deadline = reset_after(loop_, stream, config_.negotiate_timeout);
-  if (const auto known = peers_.find(stream->peer()); known != peers_.end()) reading->merged = known->second.identity;
+  if (const auto known = peers_.find(stream->peer()); known != peers_.end())
+    reading->merged = known->second.identity;
   reading->done = [weak = weak_from_this()](const PeerId& id, const PeerIdentity& identity) {
     const auto self = weak.lock();
     if (!self) return;
@@ -143,7 +149,8 @@ void Swarm::set_announced(std::vector<Multiaddr> addresses) {
   announce_change();
 }
 
-/// What identify says has changed: peers that are connected are told, once for all changes of this turn.
+/// What identify says has changed: peers that are connected are told, once for all changes of this
+/// turn.
 void Swarm::announce_change() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
@@ -159,13 +166,16 @@ void Swarm::announce_change() {
 
 void Swarm::push_identify() {
   for (const auto& [id, peer] : peers_) {
-    if (std::ranges::find(peer.identity.protocols, identify_push_protocol) == peer.identity.protocols.end()) continue;
-    peer.preferred->open_stream(identify_push_protocol, [weak = weak_from_this()](Expected<StreamPtr> stream) {
-      const auto self = weak.lock();
-      if (!self || !stream) return;
-      static_cast<void>((*stream)->write_message(self->identify_message(std::nullopt)));
-      (*stream)->close_write();
-    });
+    if (std::ranges::find(peer.identity.protocols, identify_push_protocol) ==
+        peer.identity.protocols.end())
+      continue;
+    peer.preferred->open_stream(
+        identify_push_protocol, [weak = weak_from_this()](Expected<StreamPtr> stream) {
+          const auto self = weak.lock();
+          if (!self || !stream) return;
+          static_cast<void>((*stream)->write_message(self->identify_message(std::nullopt)));
+          (*stream)->close_write();
+        });
   }
 }
 
@@ -175,31 +185,34 @@ void Swarm::serve_ping(const StreamPtr& stream) {
   int& count = ping_streams_[stream->peer()];
   if (count == ping_streams_max) return stream->reset();
   ++count;
-  const std::shared_ptr<void> counted(nullptr, [weak = weak_from_this(), id = stream->peer()](void*) {
-    const auto self = weak.lock();
-    if (!self) return;
-    const auto at = self->ping_streams_.find(id);
-    if (at != self->ping_streams_.end() && --at->second == 0) self->ping_streams_.erase(at);
-  });
+  const std::shared_ptr<void> counted(nullptr,
+                                      [weak = weak_from_this(), id = stream->peer()](void*) {
+                                        const auto self = weak.lock();
+                                        if (!self) return;
+                                        const auto at = self->ping_streams_.find(id);
+                                        if (at != self->ping_streams_.end() && --at->second == 0)
+                                          self->ping_streams_.erase(at);
+                                      });
   echo(stream, counted);
 }
 
 void Swarm::ping(const PeerId& peer, Pinged done) {
-  open_stream(peer, ping_protocol, [weak = weak_from_this(), done = std::move(done)](Expected<StreamPtr> stream) {
-    const auto self = weak.lock();
-    if (!self) return;
-    if (!stream) return done(tl::make_unexpected(stream.error()));
-    const auto ping = std::make_shared<Pinging>();
-    ping->stream = *stream;
-    ping->sent.resize(ping_bytes);
-    randombytes_buf(ping->sent.data(), ping->sent.size());
-    ping->started = std::chrono::steady_clock::now();
-    ping->deadline = reset_after(self->loop_, *stream, self->config_.negotiate_timeout);
-    ping->done = done;
-    const auto written = (*stream)->write(ping->sent);
-    if (!written) return done(tl::make_unexpected(written.error()));
-    read_pong(ping);
-  });
+  open_stream(peer, ping_protocol,
+              [weak = weak_from_this(), done = std::move(done)](Expected<StreamPtr> stream) {
+                const auto self = weak.lock();
+                if (!self) return;
+                if (!stream) return done(tl::make_unexpected(stream.error()));
+                const auto ping = std::make_shared<Pinging>();
+                ping->stream = *stream;
+                ping->sent.resize(ping_bytes);
+                randombytes_buf(ping->sent.data(), ping->sent.size());
+                ping->started = std::chrono::steady_clock::now();
+                ping->deadline = reset_after(self->loop_, *stream, self->config_.negotiate_timeout);
+                ping->done = done;
+                const auto written = (*stream)->write(ping->sent);
+                if (!written) return done(tl::make_unexpected(written.error()));
+                read_pong(ping);
+              });
 }
 
 }  // namespace corelay::libp2p

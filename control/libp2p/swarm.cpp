@@ -16,7 +16,8 @@ namespace {
 
 using boost::system::error_code;
 
-// Two dials that cross finish within the time of a handshake; a later second connection means that the peer lost the first.
+// Two dials that cross finish within the time of a handshake; a later second connection means that
+// the peer lost the first.
 constexpr std::chrono::seconds crossing_window{10};
 constexpr std::chrono::milliseconds accept_retry{100};
 
@@ -65,7 +66,9 @@ Multiaddr multiaddr_of(const boost::asio::ip::tcp::endpoint& endpoint) {
 }
 
 Swarm::Swarm(boost::asio::io_context& io, Identity identity, HostConfig config)
-    : loop_(std::make_shared<Loop>(io)), identity_(std::move(identity)), config_(std::move(config)) {}
+    : loop_(std::make_shared<Loop>(io)),
+      identity_(std::move(identity)),
+      config_(std::move(config)) {}
 
 // Listening.
 
@@ -80,7 +83,8 @@ Expected<Multiaddr> Swarm::listen(const Multiaddr& address) {
   }
   const auto listener = std::make_shared<Listener>(loop_->io);
   const Tcp::endpoint endpoint(ip, *port);
-  if (listener->acceptor.open(endpoint.protocol(), error)) return listen_error(error, "cannot open a socket");
+  if (listener->acceptor.open(endpoint.protocol(), error))
+    return listen_error(error, "cannot open a socket");
   listener->acceptor.set_option(Tcp::acceptor::reuse_address(true), error);
   if (ip.is_v6()) listener->acceptor.set_option(boost::asio::ip::v6_only(true), error);
   if (listener->acceptor.bind(endpoint, error)) {
@@ -100,7 +104,8 @@ void Swarm::accept(const std::shared_ptr<Listener>& listener) {
   listener->acceptor.async_accept(
       [weak = weak_from_this(), listener](const error_code& error, Tcp::socket socket) {
         const auto self = weak.lock();
-        if (!self || self->loop_->is_stopped || error == boost::asio::error::operation_aborted) return;
+        if (!self || self->loop_->is_stopped || error == boost::asio::error::operation_aborted)
+          return;
         if (!error) {
           self->on_accepted(std::move(socket));
           return self->accept(listener);
@@ -126,10 +131,11 @@ void Swarm::on_accepted(Tcp::socket socket) {
   add_connection(std::move(socket), Role::listener, address, std::nullopt);
 }
 
-std::shared_ptr<Connection> Swarm::add_connection(Tcp::socket socket, Role role, const Multiaddr& remote,
+std::shared_ptr<Connection> Swarm::add_connection(Tcp::socket socket, Role role,
+                                                  const Multiaddr& remote,
                                                   std::optional<PeerId> expected_peer) {
-  auto connection = std::make_shared<Connection>(loop_, *this, identity_, config_, std::move(socket), role, remote,
-                                                 std::move(expected_peer));
+  auto connection = std::make_shared<Connection>(
+      loop_, *this, identity_, config_, std::move(socket), role, remote, std::move(expected_peer));
   connections_.emplace(connection.get(), connection);
   connection->start();
   return connection;
@@ -186,8 +192,9 @@ void Swarm::prefer(Peer& peer, Connection& newer) {
   if (loser.is_outbound()) loser.retire();
   if (peer.connections.size() > config_.connections_per_peer_max) {
     // Posted: the newer one is still inside its own call.
-    const auto oldest = std::ranges::find_if(
-        peer.connections, [&](const auto& connection) { return connection.get() != peer.preferred; });
+    const auto oldest = std::ranges::find_if(peer.connections, [&](const auto& connection) {
+      return connection.get() != peer.preferred;
+    });
     post(loop_, [connection = *oldest] {
       connection->close({ErrorCode::unavailable, "connection", "too many connections to one peer"});
     });
@@ -198,7 +205,8 @@ void Swarm::on_closed(Connection& connection, const Error& reason) {
   const auto held = connections_.extract(&connection);  // keeps it alive until the end of this call
   const auto dial = std::ranges::find_if(
       dials_, [&](const auto& entry) { return entry.second->connection == &connection; });
-  if (dial != dials_.end()) finish_dial(std::shared_ptr<Dial>(dial->second), tl::make_unexpected(reason));
+  if (dial != dials_.end())
+    finish_dial(std::shared_ptr<Dial>(dial->second), tl::make_unexpected(reason));
   if (!connection.is_ready()) return;
   const auto at = peers_.find(connection.peer());
   if (at == peers_.end()) return;
@@ -219,7 +227,8 @@ void Swarm::disconnect(const PeerId& peer) {
   const auto at = peers_.find(peer);
   if (at == peers_.end()) return;
   const std::vector<std::shared_ptr<Connection>> all = at->second.connections;
-  for (const auto& connection : all) connection->close({ErrorCode::closed, "connection", "disconnected by this host"});
+  for (const auto& connection : all)
+    connection->close({ErrorCode::closed, "connection", "disconnected by this host"});
 }
 
 std::vector<ConnectionInfo> Swarm::connections() const {
@@ -236,7 +245,8 @@ std::vector<ConnectionInfo> Swarm::connections() const {
 
 void Swarm::open_stream(const PeerId& peer, std::string protocol, Connection::Opened done) {
   const auto at = peers_.find(peer);
-  if (at != peers_.end()) return at->second.preferred->open_stream(std::move(protocol), std::move(done));
+  if (at != peers_.end())
+    return at->second.preferred->open_stream(std::move(protocol), std::move(done));
   post(loop_, [done = std::move(done), text = peer.text()] {
     done(fail(ErrorCode::not_found, "open_stream", "not connected to " + text));
   });
@@ -248,7 +258,9 @@ void Swarm::handle(std::string protocol, Accept accept) {
   announce_change();
 }
 
-bool Swarm::is_served(std::string_view protocol) const { return protocols_.find(protocol) != protocols_.end(); }
+bool Swarm::is_served(std::string_view protocol) const {
+  return protocols_.find(protocol) != protocols_.end();
+}
 
 void Swarm::on_stream(Connection&, std::shared_ptr<MuxedStream> stream) {
   post(loop_, [weak = weak_from_this(), stream = std::move(stream)] {

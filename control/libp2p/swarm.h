@@ -1,8 +1,9 @@
-/// All connections of a host: listening, dialling, which peer is connected by what, and the protocols every libp2p peer
-/// serves (identify, identify push, ping).
+/// All connections of a host: listening, dialling, which peer is connected by what, and the
+/// protocols every libp2p peer serves (identify, identify push, ping).
 ///
-/// Two connections to one peer come from two dials at the same time. Both ends keep the one dialled by the smaller peer
-/// id, streams are accepted on both, and whoever dialled the other closes it once it has no streams.
+/// Two connections to one peer come from two dials at the same time. Both ends keep the one dialled
+/// by the smaller peer id, streams are accepted on both, and whoever dialled the other closes it
+/// once it has no streams.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -92,7 +93,8 @@ class Swarm final : public ConnectionOwner, public std::enable_shared_from_this<
   void serve_ping(const StreamPtr& stream);
   void announce_change();
   void push_identify();
-  [[nodiscard]] std::vector<std::uint8_t> identify_message(const std::optional<Multiaddr>& observed) const;
+  [[nodiscard]] std::vector<std::uint8_t> identify_message(
+      const std::optional<Multiaddr>& observed) const;
   [[nodiscard]] std::optional<Multiaddr> remote_of(const PeerId& peer) const;
 
   LoopPtr loop_;

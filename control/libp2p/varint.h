@@ -1,5 +1,6 @@
-/// Unsigned varints as multiformats and protobuf write them: LEB128, seven bits a byte, least significant first.
-/// Multiformats asks for the shortest form and at most nine bytes (63 bits); protobuf takes ten bytes and any form.
+/// Unsigned varints as multiformats and protobuf write them: LEB128, seven bits a byte, least
+/// significant first. Multiformats asks for the shortest form and at most nine bytes (63 bits);
+/// protobuf takes ten bytes and any form.
 /// Source: https://github.com/multiformats/unsigned-varint.
 #pragma once
 
@@ -35,7 +36,8 @@ struct Varint {
   return {from.size() >= 9 ? VarintStatus::malformed : VarintStatus::incomplete, 0, 0};
 }
 
-/// Reads a protobuf varint: ten bytes at most, longer forms than needed allowed, bits above 64 refused.
+/// Reads a protobuf varint: ten bytes at most, longer forms than needed allowed, bits above 64
+/// refused.
 [[nodiscard]] inline Varint read_protobuf_varint(Bytes from) noexcept {
   std::uint64_t value = 0;
   for (std::size_t i = 0; i < from.size() && i < 10; ++i) {

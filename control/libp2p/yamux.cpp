@@ -14,11 +14,15 @@ enum Flag : std::uint16_t { flag_syn = 1, flag_ack = 2, flag_fin = 4, flag_rst =
 constexpr std::size_t turn_bytes = 16 * 1024;
 constexpr std::uint64_t send_window_max = std::uint64_t{1} << 32;
 
-void store_be32(std::uint8_t* to, std::uint32_t value) noexcept { store_le(to, __builtin_bswap32(value)); }
-std::uint32_t load_be32(const std::uint8_t* from) noexcept { return __builtin_bswap32(load_le<std::uint32_t>(from)); }
+void store_be32(std::uint8_t* to, std::uint32_t value) noexcept {
+  store_le(to, __builtin_bswap32(value));
+}
+std::uint32_t load_be32(const std::uint8_t* from) noexcept {
+  return __builtin_bswap32(load_le<std::uint32_t>(from));
+}
 
-void append_header(std::vector<std::uint8_t>& to, std::uint8_t type, std::uint16_t flags, std::uint32_t id,
-                   std::uint32_t length) {
+void append_header(std::vector<std::uint8_t>& to, std::uint8_t type, std::uint16_t flags,
+                   std::uint32_t id, std::uint32_t length) {
   std::array<std::uint8_t, yamux_header_bytes> header{};
   header[1] = type;
   header[2] = static_cast<std::uint8_t>(flags >> 8);
@@ -177,11 +181,13 @@ void YamuxSession::end_of_peer(std::uint32_t id, YamuxEvents& events) {
 // Writing.
 
 Expected<std::uint32_t> YamuxSession::open() {
-  if (is_peer_leaving_ || is_broken_) return fail(ErrorCode::closed, "yamux", "the peer is leaving");
+  if (is_peer_leaving_ || is_broken_)
+    return fail(ErrorCode::closed, "yamux", "the peer is leaving");
   if (unacknowledged_count_ >= limits_.unacknowledged_streams_max) {
     return fail(ErrorCode::unavailable, "yamux", "too many streams the peer has not acknowledged");
   }
-  if (next_id_ > 0xfffffff0u) return fail(ErrorCode::unavailable, "yamux", "stream ids are used up");
+  if (next_id_ > 0xfffffff0u)
+    return fail(ErrorCode::unavailable, "yamux", "stream ids are used up");
   const std::uint32_t id = next_id_;
   next_id_ += 2;
   Stream& stream = streams_[id];
@@ -222,8 +228,8 @@ void YamuxSession::consumed(std::uint32_t id, std::size_t bytes) {
   stream.unreported += bytes;
   // One update for half a window, not one for each read.
   if (stream.unreported * 2 < limits_.receive_window_bytes) return;
-  const auto credit = static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(stream.unreported, limits_.receive_window_bytes - stream.receive_window));
+  const auto credit = static_cast<std::uint32_t>(std::min<std::uint64_t>(
+      stream.unreported, limits_.receive_window_bytes - stream.receive_window));
   stream.unreported = 0;
   stream.receive_window += credit;
   send_control(type_window_update, 0, id, credit);
@@ -231,15 +237,19 @@ void YamuxSession::consumed(std::uint32_t id, std::size_t bytes) {
 
 void YamuxSession::ping(std::uint32_t value) { send_control(type_ping, flag_syn, 0, value); }
 
-void YamuxSession::go_away(GoAway code) { send_control(type_go_away, 0, 0, static_cast<std::uint32_t>(code)); }
+void YamuxSession::go_away(GoAway code) {
+  send_control(type_go_away, 0, 0, static_cast<std::uint32_t>(code));
+}
 
-void YamuxSession::send_control(std::uint8_t type, std::uint16_t flags, std::uint32_t id, std::uint32_t length) {
+void YamuxSession::send_control(std::uint8_t type, std::uint16_t flags, std::uint32_t id,
+                                std::uint32_t length) {
   append_header(control_, type, flags, id, length);
 }
 
 void YamuxSession::make_ready(std::uint32_t id, Stream& stream) {
-  const bool may_send = (stream.pending_bytes() > 0 && stream.send_window > 0) ||
-                        (stream.pending_bytes() == 0 && stream.is_fin_wanted && !stream.is_fin_sent);
+  const bool may_send =
+      (stream.pending_bytes() > 0 && stream.send_window > 0) ||
+      (stream.pending_bytes() == 0 && stream.is_fin_wanted && !stream.is_fin_sent);
   if (!may_send || stream.is_ready) return;
   stream.is_ready = true;
   ready_.push_back(id);
@@ -247,7 +257,8 @@ void YamuxSession::make_ready(std::uint32_t id, Stream& stream) {
 
 std::size_t YamuxSession::take_output(std::vector<std::uint8_t>& out, std::size_t bytes_max) {
   const std::size_t begin = out.size();
-  const std::size_t control = std::min(control_.size(), bytes_max / yamux_header_bytes * yamux_header_bytes);
+  const std::size_t control =
+      std::min(control_.size(), bytes_max / yamux_header_bytes * yamux_header_bytes);
   append_bytes(out, Bytes(control_).first(control));
   control_.erase(control_.begin(), control_.begin() + static_cast<std::ptrdiff_t>(control));
   while (!ready_.empty() && out.size() - begin + yamux_header_bytes < bytes_max) {
@@ -266,16 +277,19 @@ std::size_t YamuxSession::take_output(std::vector<std::uint8_t>& out, std::size_
   return out.size() - begin;
 }
 
-/// One data frame of one stream, within its window, or the FIN once all data is out. FIN goes in a frame of its own: js-libp2p
-/// 3.3 acts on a data frame's flags before its payload and would lose the payload.
-void YamuxSession::send_turn(std::uint32_t id, Stream& stream, std::vector<std::uint8_t>& out, std::size_t bytes_max) {
+/// One data frame of one stream, within its window, or the FIN once all data is out. FIN goes in a
+/// frame of its own: js-libp2p 3.3 acts on a data frame's flags before its payload and would lose
+/// the payload.
+void YamuxSession::send_turn(std::uint32_t id, Stream& stream, std::vector<std::uint8_t>& out,
+                             std::size_t bytes_max) {
   if (stream.pending_bytes() == 0) {
     if (!stream.is_fin_wanted || stream.is_fin_sent) return;
     append_header(out, type_window_update, flag_fin, id, 0);
     stream.is_fin_sent = true;
     return;
   }
-  std::size_t length = std::min({stream.pending_bytes(), turn_bytes, bytes_max - yamux_header_bytes});
+  std::size_t length =
+      std::min({stream.pending_bytes(), turn_bytes, bytes_max - yamux_header_bytes});
   length = static_cast<std::size_t>(std::min<std::uint64_t>(length, stream.send_window));
   if (length == 0) return;
   append_header(out, type_data, 0, id, static_cast<std::uint32_t>(length));

@@ -1,10 +1,12 @@
-/// Yamux: many streams over one ordered byte stream, each with its own window. I/O-free: bytes in, events and bytes out.
+/// Yamux: many streams over one ordered byte stream, each with its own window. I/O-free: bytes in,
+/// events and bytes out.
 ///
-/// A frame is 12 bytes, big-endian: version 0, type, flags (u16), stream (u32), length (u32), then the payload of a
-/// data frame. The dialer's streams are odd, the listener's even. A stream starts with a window of 256 KiB each way; what
-/// the reader has taken is given back in WindowUpdates, so a reader that does not read stops its sender.
-/// Control frames (acknowledgements, windows, pings, resets) go ahead of data, and streams take turns of 16 KiB, so
-/// neither a ping nor a short stream waits behind a bulk transfer.
+/// A frame is 12 bytes, big-endian: version 0, type, flags (u16), stream (u32), length (u32), then
+/// the payload of a data frame. The dialer's streams are odd, the listener's even. A stream starts
+/// with a window of 256 KiB each way; what the reader has taken is given back in WindowUpdates, so
+/// a reader that does not read stops its sender. Control frames (acknowledgements, windows, pings,
+/// resets) go ahead of data, and streams take turns of 16 KiB, so neither a ping nor a short stream
+/// waits behind a bulk transfer.
 /// Source: https://github.com/hashicorp/yamux/blob/master/spec.md.
 #pragma once
 
@@ -20,24 +22,25 @@
 
 namespace corelay::libp2p {
 
-inline constexpr std::uint32_t yamux_window_bytes = 256 * 1024;      // fixed by the specification
+inline constexpr std::uint32_t yamux_window_bytes = 256 * 1024;  // fixed by the specification
 inline constexpr std::uint32_t yamux_window_bytes_max = 16u << 20;
 inline constexpr std::size_t yamux_header_bytes = 12;
 
 struct YamuxLimits {
   std::size_t inbound_streams_max = 256;
-  std::size_t unacknowledged_streams_max = 256;                      // ours, opened and not yet acknowledged
-  std::uint32_t receive_window_bytes = yamux_window_bytes;           // raised to at least 256 KiB
+  std::size_t unacknowledged_streams_max = 256;             // ours, opened and not yet acknowledged
+  std::uint32_t receive_window_bytes = yamux_window_bytes;  // raised to at least 256 KiB
 };
 
-/// What arrived. Calls come from inside YamuxSession::receive and may call the session, except receive itself.
+/// What arrived. Calls come from inside YamuxSession::receive and may call the session, except
+/// receive itself.
 class YamuxEvents {
  public:
   virtual ~YamuxEvents() = default;
-  virtual void on_stream(std::uint32_t id) = 0;             // the peer opened it; already acknowledged
-  virtual void on_data(std::uint32_t id, Bytes data) = 0;   // `data` is valid during the call
-  virtual void on_end(std::uint32_t id) = 0;                // the peer writes no more
-  virtual void on_reset(std::uint32_t id) = 0;              // the stream is gone
+  virtual void on_stream(std::uint32_t id) = 0;  // the peer opened it; already acknowledged
+  virtual void on_data(std::uint32_t id, Bytes data) = 0;  // `data` is valid during the call
+  virtual void on_end(std::uint32_t id) = 0;               // the peer writes no more
+  virtual void on_reset(std::uint32_t id) = 0;             // the stream is gone
   virtual void on_pong(std::uint32_t value) = 0;
   virtual void on_go_away(std::uint32_t code) = 0;
 };
@@ -48,12 +51,15 @@ class YamuxSession {
 
   YamuxSession(Role role, const YamuxLimits& limits);
 
-  /// Takes bytes from the peer. An error (malformed) ends the session: a GoAway is queued and nothing more is read.
+  /// Takes bytes from the peer. An error (malformed) ends the session: a GoAway is queued and
+  /// nothing more is read.
   [[nodiscard]] Expected<void> receive(Bytes in, YamuxEvents& events);
 
-  /// Opens a stream; data may follow at once. Errors: unavailable (too many unacknowledged, ids used up), closed (GoAway).
+  /// Opens a stream; data may follow at once. Errors: unavailable (too many unacknowledged, ids
+  /// used up), closed (GoAway).
   [[nodiscard]] Expected<std::uint32_t> open();
-  /// Queues data, whatever the window is; the caller bounds queued_bytes(). False when the stream is gone or closed for writing.
+  /// Queues data, whatever the window is; the caller bounds queued_bytes(). False when the stream
+  /// is gone or closed for writing.
   bool write(std::uint32_t id, Bytes data);
   /// No more writes: FIN follows the queued data.
   void close_write(std::uint32_t id);
@@ -70,7 +76,8 @@ class YamuxSession {
   [[nodiscard]] std::size_t queued_bytes() const noexcept { return data_bytes_ + control_.size(); }
   [[nodiscard]] std::size_t control_bytes() const noexcept { return control_.size(); }
   [[nodiscard]] bool has_output() const noexcept { return !control_.empty() || !ready_.empty(); }
-  /// Appends at most `bytes_max` bytes (at least 64) of frames. Returns the bytes appended; 0 when windows are shut or nothing waits.
+  /// Appends at most `bytes_max` bytes (at least 64) of frames. Returns the bytes appended; 0 when
+  /// windows are shut or nothing waits.
   std::size_t take_output(std::vector<std::uint8_t>& out, std::size_t bytes_max);
 
  private:
@@ -104,7 +111,8 @@ class YamuxSession {
   [[nodiscard]] tl::unexpected<Error> violation(std::string what);
   void send_control(std::uint8_t type, std::uint16_t flags, std::uint32_t id, std::uint32_t length);
   void make_ready(std::uint32_t id, Stream& stream);
-  void send_turn(std::uint32_t id, Stream& stream, std::vector<std::uint8_t>& out, std::size_t bytes_max);
+  void send_turn(std::uint32_t id, Stream& stream, std::vector<std::uint8_t>& out,
+                 std::size_t bytes_max);
   void erase(std::uint32_t id);
   void erase_if_done(std::uint32_t id);
 

@@ -43,7 +43,8 @@ void AddressBook::add_bootstrap(Instant now, PeerAddresses peer) {
   bootstraps_.push_back(std::move(bootstrap));
 }
 
-bool AddressBook::learn(Instant now, const PeerAddresses& peer, bool is_from_itself, bool is_connected, Rng& rng) {
+bool AddressBook::learn(Instant now, const PeerAddresses& peer, bool is_from_itself,
+                        bool is_connected, Rng& rng) {
   if (peer.peer == self_ || peer.addresses.empty()) return false;
   auto at = known_.find(peer.peer);
   if (at == known_.end()) {
@@ -52,9 +53,11 @@ bool AddressBook::learn(Instant now, const PeerAddresses& peer, bool is_from_its
     at->second.who.peer = peer.peer;
     at->second.tries.is_connected = is_connected;
     at->second.tries.since = now;
-    // Two peers that hear of each other at the same moment: the smaller name dials, the other gives it a head start.
+    // Two peers that hear of each other at the same moment: the smaller name dials, the other gives
+    // it a head start.
     at->second.tries.next = self_ < peer.peer ? now : now + pause(0, rng);
-  } else if (!is_from_itself || (at->second.is_told_by_itself && at->second.who.addresses == peer.addresses)) {
+  } else if (!is_from_itself ||
+             (at->second.is_told_by_itself && at->second.who.addresses == peer.addresses)) {
     return false;
   }
   at->second.who.addresses = peer.addresses;
@@ -66,7 +69,8 @@ bool AddressBook::make_room() {
   auto victim = known_.end();
   for (auto at = known_.begin(); at != known_.end(); ++at) {
     if (at->second.tries.is_connected || at->second.tries.is_dialling) continue;
-    if (victim == known_.end() || at->second.tries.failures > victim->second.tries.failures) victim = at;
+    if (victim == known_.end() || at->second.tries.failures > victim->second.tries.failures)
+      victim = at;
   }
   if (victim == known_.end()) return false;
   known_.erase(victim);
@@ -89,7 +93,8 @@ void AddressBook::on_connected(Instant now, const std::string& peer) {
 void AddressBook::on_disconnected(Instant now, const std::string& peer, Rng& rng) {
   const auto mark = [&](Tries& tries) {
     if (!tries.is_connected) return;
-    // A connection that lasted earns a quick redial; one that keeps dropping backs off like a failed dial.
+    // A connection that lasted earns a quick redial; one that keeps dropping backs off like a
+    // failed dial.
     if (now - tries.since >= params_.redial_max) tries.failures = 0;
     failed(now, tries, rng);
   };
@@ -100,8 +105,8 @@ void AddressBook::on_disconnected(Instant now, const std::string& peer, Rng& rng
   if (known != known_.end()) mark(known->second.tries);
 }
 
-void AddressBook::on_dialled(Instant now, const PeerAddresses& target, const std::string& peer, bool is_connected,
-                             Rng& rng) {
+void AddressBook::on_dialled(Instant now, const PeerAddresses& target, const std::string& peer,
+                             bool is_connected, Rng& rng) {
   for (Bootstrap& bootstrap : bootstraps_) {
     if (!same_target(bootstrap.target, target)) continue;
     bootstrap.peer = peer;
@@ -123,7 +128,8 @@ void AddressBook::on_dialled(Instant now, const PeerAddresses& target, const std
 
 void AddressBook::on_dial_failed(Instant now, const PeerAddresses& target, Rng& rng) {
   for (Bootstrap& bootstrap : bootstraps_) {
-    if (same_target(bootstrap.target, target) && bootstrap.tries.is_dialling) failed(now, bootstrap.tries, rng);
+    if (same_target(bootstrap.target, target) && bootstrap.tries.is_dialling)
+      failed(now, bootstrap.tries, rng);
   }
   const auto known = known_.find(target.peer);
   if (known == known_.end() || !known->second.tries.is_dialling) return;

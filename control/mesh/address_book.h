@@ -1,6 +1,7 @@
-/// Whom to dial and when: bootstrap peers, redialled for ever, and peers heard of, dialled while the mesh has fewer
-/// connections than it wants. Both wait between tries, twice as long each time, with jitter. Bounded by
-/// MeshParams::known_peers_max; a peer heard of that cannot be reached is forgotten.
+/// Whom to dial and when: bootstrap peers, redialled for ever, and peers heard of, dialled while
+/// the mesh has fewer connections than it wants. Both wait between tries, twice as long each time,
+/// with jitter. Bounded by MeshParams::known_peers_max; a peer heard of that cannot be reached is
+/// forgotten.
 #pragma once
 
 #include <cstddef>
@@ -20,20 +21,24 @@ namespace corelay::mesh {
 
 class AddressBook {
  public:
-  AddressBook(const MeshParams& params, std::string self) : params_(params), self_(std::move(self)) {}
+  AddressBook(const MeshParams& params, std::string self)
+      : params_(params), self_(std::move(self)) {}
 
   void add_bootstrap(Instant now, PeerAddresses peer);
 
-  /// Notes where a peer can be dialled. What a peer tells of itself replaces what others told. Returns true when it
-  /// changed anything the peer told of itself.
-  bool learn(Instant now, const PeerAddresses& peer, bool is_from_itself, bool is_connected, Rng& rng);
+  /// Notes where a peer can be dialled. What a peer tells of itself replaces what others told.
+  /// Returns true when it changed anything the peer told of itself.
+  bool learn(Instant now, const PeerAddresses& peer, bool is_from_itself, bool is_connected,
+             Rng& rng);
 
   void on_connected(Instant now, const std::string& peer);
   void on_disconnected(Instant now, const std::string& peer, Rng& rng);
-  void on_dialled(Instant now, const PeerAddresses& target, const std::string& peer, bool is_connected, Rng& rng);
+  void on_dialled(Instant now, const PeerAddresses& target, const std::string& peer,
+                  bool is_connected, Rng& rng);
   void on_dial_failed(Instant now, const PeerAddresses& target, Rng& rng);
 
-  /// Appends the dials that are due to `out`, given how many peers are connected, and settles next_dial().
+  /// Appends the dials that are due to `out`, given how many peers are connected, and settles
+  /// next_dial().
   void plan(Instant now, std::size_t connected, Rng& rng, MeshOutbox& out);
   [[nodiscard]] Instant next_dial() const noexcept { return next_dial_; }
 

@@ -1,4 +1,5 @@
-/// One MeshControl (proto/mesh.proto) from a peer, checked against every bound before anything acts on it.
+/// One MeshControl (proto/mesh.proto) from a peer, checked against every bound before anything acts
+/// on it.
 #pragma once
 
 #include <optional>
@@ -9,7 +10,8 @@
 
 namespace corelay::mesh {
 
-/// Parses and checks sizes, names, addresses and topics. Nothing when any of them is over its bound or malformed.
+/// Parses and checks sizes, names, addresses and topics. Nothing when any of them is over its bound
+/// or malformed.
 [[nodiscard]] std::optional<MeshControl> parse_control(Bytes bytes, const MeshParams& params);
 
 /// True for 1 to 255 bytes.

@@ -12,26 +12,31 @@ namespace {
 constexpr Duration route_time = dataplane::seconds(60);
 }
 
-Mesh::Mesh(const MeshParams& params, std::string self, std::vector<std::string> own_addresses, std::uint64_t seed)
+Mesh::Mesh(const MeshParams& params, std::string self, std::vector<std::string> own_addresses,
+           std::uint64_t seed)
     : state_(std::make_unique<State>(params, std::move(self), std::move(own_addresses), seed)) {}
 Mesh::~Mesh() = default;
 
 void Mesh::add_bootstrap(Instant now, PeerAddresses peer, MeshOutbox& out) {
   const std::vector<std::string>& own = state_->own_addresses;
-  const bool is_own = peer.peer.empty() &&
-                      std::any_of(peer.addresses.begin(), peer.addresses.end(), [&](const std::string& address) {
-                        return std::find(own.begin(), own.end(), address) != own.end();
-                      });
+  const bool is_own =
+      peer.peer.empty() &&
+      std::any_of(peer.addresses.begin(), peer.addresses.end(), [&](const std::string& address) {
+        return std::find(own.begin(), own.end(), address) != own.end();
+      });
   if (!is_own) state_->book.add_bootstrap(now, std::move(peer));
   state_->finish(now, out);
 }
 
-void Mesh::set_own_addresses(std::vector<std::string> addresses) { state_->own_addresses = std::move(addresses); }
+void Mesh::set_own_addresses(std::vector<std::string> addresses) {
+  state_->own_addresses = std::move(addresses);
+}
 
 void Mesh::on_connected(Instant now, const std::string& peer, bool is_outbound, MeshOutbox& out) {
   State& state = *state_;
   const bool is_new = state.peers.count(peer) == 0;
-  if (peer == state.self || !is_peer_name(peer) || (is_new && state.peers.size() >= state.params.connections_max)) {
+  if (peer == state.self || !is_peer_name(peer) ||
+      (is_new && state.peers.size() >= state.params.connections_max)) {
     out.push_back(Disconnect{peer});
     return;
   }
@@ -53,7 +58,8 @@ void Mesh::on_disconnected(Instant now, const std::string& peer, MeshOutbox& out
   state.forget_peer(now, peer, out);
   state.book.on_disconnected(now, peer, state.rng);
   out.push_back(Traced{MeshTrace::remove_peer, peer, {}});
-  for (const auto& [topic, entry] : state.topics) state.fill_below(now, topic, state.params.degree_min, out);
+  for (const auto& [topic, entry] : state.topics)
+    state.fill_below(now, topic, state.params.degree_min, out);
   state.finish(now, out);
 }
 
@@ -80,7 +86,8 @@ void Mesh::on_session_lost(Instant now, const std::string& peer, MeshOutbox& out
   state.finish(now, out);
 }
 
-void Mesh::on_dialled(Instant now, const PeerAddresses& target, const std::string& peer, MeshOutbox& out) {
+void Mesh::on_dialled(Instant now, const PeerAddresses& target, const std::string& peer,
+                      MeshOutbox& out) {
   state_->book.on_dialled(now, target, peer, state_->peers.count(peer) != 0, state_->rng);
   state_->finish(now, out);
 }
@@ -107,7 +114,8 @@ bool Mesh::on_control(Instant now, const std::string& peer, Bytes control, MeshO
   if (after.size() > state.params.topics_max) return false;
 
   state.apply_subscriptions(now, peer, *message, out);
-  for (const std::string& topic : message->graft()) state.apply_graft(now, peer, topic, out);
+  for (const std::string& topic : message->graft()) state.apply_graft(now, peer, topic, false, out);
+  for (const std::string& topic : message->urgent_graft()) state.apply_graft(now, peer, topic, true, out);
   for (const Prune& prune : message->prune()) state.apply_prune(now, peer, prune, out);
   state.apply_peers(now, peer, *message);
   state.finish(now, out);
@@ -118,7 +126,9 @@ bool Mesh::subscribe(Instant now, const std::string& topic, MeshOutbox& out) {
   State& state = *state_;
   const auto at = state.topics.find(topic);
   if (at != state.topics.end() && at->second.is_subscribed) return true;
-  if (!is_topic(topic) || (at == state.topics.end() && state.topics.size() >= state.params.topics_max)) return false;
+  if (!is_topic(topic) ||
+      (at == state.topics.end() && state.topics.size() >= state.params.topics_max))
+    return false;
   state.topics[topic].is_subscribed = true;
   out.push_back(Traced{MeshTrace::join, {}, topic});
   for (const auto& [name, entry] : state.peers) {
@@ -139,7 +149,6 @@ void Mesh::unsubscribe(Instant now, const std::string& topic, MeshOutbox& out) {
   at->second.is_subscribed = false;
   // No prunes: the peers drop us when they read that we left.
   while (!at->second.mesh.empty()) state.drop(topic, std::string(*at->second.mesh.begin()), out);
-  at->second.refused = 0;
   out.push_back(Traced{MeshTrace::leave, {}, topic});
   for (const auto& [name, entry] : state.peers) {
     Subscription* subscription = state.control_to(name).add_subscriptions();
@@ -153,7 +162,9 @@ void Mesh::unsubscribe(Instant now, const std::string& topic, MeshOutbox& out) {
 bool Mesh::want_route(Instant now, const std::string& topic, MeshOutbox& out) {
   State& state = *state_;
   const auto at = state.topics.find(topic);
-  if (!is_topic(topic) || (at == state.topics.end() && state.topics.size() >= state.params.topics_max)) return false;
+  if (!is_topic(topic) ||
+      (at == state.topics.end() && state.topics.size() >= state.params.topics_max))
+    return false;
   state.topics[topic].wanted_until = now + route_time;
   if (at == state.topics.end()) state.dirty.insert(topic);
   state.finish(now, out);
@@ -201,7 +212,8 @@ std::vector<std::string> Mesh::known_topics() const {
   for (const auto& [name, topic] : state_->topics) {
     if (topic.is_subscribed) names.insert(name);
   }
-  for (const auto& [name, peer] : state_->peers) names.insert(peer.topics.begin(), peer.topics.end());
+  for (const auto& [name, peer] : state_->peers)
+    names.insert(peer.topics.begin(), peer.topics.end());
   return {names.begin(), names.end()};
 }
 

@@ -1,4 +1,5 @@
-// Peers coming and going, what their control messages ask for, and what goes out at the end of every entry point.
+// Peers coming and going, what their control messages ask for, and what goes out at the end of
+// every entry point.
 #include "control/mesh/state.h"
 
 #include <algorithm>
@@ -15,7 +16,8 @@ MeshParams bring_into_range(MeshParams params) {
   params.degree_max = std::clamp<std::size_t>(params.degree_max, 1, dataplane::next_hops_max);
   params.degree_target = std::clamp<std::size_t>(params.degree_target, 1, params.degree_max);
   params.degree_min = std::clamp<std::size_t>(params.degree_min, 1, params.degree_target);
-  params.topics_max = std::min<std::size_t>(params.topics_max, 1024);  // one message can graft them all
+  params.topics_max =
+      std::min<std::size_t>(params.topics_max, 1024);  // one message can graft them all
   params.exchange_max = std::min(params.exchange_max, control_peers_max - 1);
   params.heartbeat = std::max(params.heartbeat, dataplane::milliseconds(1));
   params.redial_min = std::max(params.redial_min, dataplane::milliseconds(1));
@@ -25,7 +27,8 @@ MeshParams bring_into_range(MeshParams params) {
 
 }  // namespace
 
-Mesh::State::State(const MeshParams& wanted, std::string name, std::vector<std::string> addresses, std::uint64_t seed)
+Mesh::State::State(const MeshParams& wanted, std::string name, std::vector<std::string> addresses,
+                   std::uint64_t seed)
     : params(bring_into_range(wanted)),
       self(std::move(name)),
       own_addresses(std::move(addresses)),
@@ -41,8 +44,10 @@ void Mesh::State::add_self(MeshControl& control) const {
   }
 }
 
-/// Adds up to exchange_max connected peers that told where they listen, those in `topic` alone unless it is empty.
-void Mesh::State::add_known(MeshControl& control, const std::string& topic, const std::string& except) {
+/// Adds up to exchange_max connected peers that told where they listen, those in `topic` alone
+/// unless it is empty.
+void Mesh::State::add_known(MeshControl& control, const std::string& topic,
+                            const std::string& except) {
   std::vector<const PeerAddresses*> known;
   for (const auto& [name, peer] : peers) {
     if (name == except || (!topic.empty() && peer.topics.count(topic) == 0)) continue;
@@ -78,7 +83,8 @@ void Mesh::State::forget_peer(Instant now, const std::string& name, MeshOutbox& 
   const Peer& peer = peers.at(name);
   for (auto& [topic, entry] : topics) {
     if (peer.topics.count(topic) != 0) dirty.insert(topic);
-    if (entry.mesh.count(name) != 0 && entry.missed.size() < params.degree_max) entry.missed.insert(name);
+    if (entry.mesh.count(name) != 0 && entry.missed.size() < params.degree_max)
+      entry.missed.insert(name);
     drop(topic, name, out);
     entry.stand_ins.erase(name);
   }
@@ -86,8 +92,9 @@ void Mesh::State::forget_peer(Instant now, const std::string& name, MeshOutbox& 
   pending.erase(name);
 }
 
-/// Tells other peers where a peer that just told us listens, so that nodes which met at one bootstrap find each other at
-/// once. At most exchange_max are told, and one peer's news no more often than once a heartbeat.
+/// Tells other peers where a peer that just told us listens, so that nodes which met at one
+/// bootstrap find each other at once. At most exchange_max are told, and one peer's news no more
+/// often than once a heartbeat.
 void Mesh::State::pass_on(Instant now, const std::string& name) {
   Peer& peer = peers.at(name);
   if (peer.has_been_told && now - peer.told < params.heartbeat) return;
@@ -110,7 +117,8 @@ void Mesh::State::pass_on(Instant now, const std::string& name) {
   }
 }
 
-/// Tells one connected peer about others, so that news lost to a restart or a full book gets round in the end.
+/// Tells one connected peer about others, so that news lost to a restart or a full book gets round
+/// in the end.
 void Mesh::State::exchange_some() {
   if (peers.empty()) return;
   auto at = peers.begin();
@@ -120,8 +128,8 @@ void Mesh::State::exchange_some() {
   add_known(control, {}, at->first);
 }
 
-void Mesh::State::apply_subscriptions(Instant now, const std::string& name, const MeshControl& control,
-                                      MeshOutbox& out) {
+void Mesh::State::apply_subscriptions(Instant now, const std::string& name,
+                                      const MeshControl& control, MeshOutbox& out) {
   Peer& peer = peers.at(name);
   for (const Subscription& subscription : control.subscriptions()) {
     const std::string& topic = subscription.topic();
@@ -143,33 +151,46 @@ void Mesh::State::apply_subscriptions(Instant now, const std::string& name, cons
   }
 }
 
-void Mesh::State::apply_graft(Instant now, const std::string& name, const std::string& topic, MeshOutbox& out) {
+void Mesh::State::apply_graft(Instant now, const std::string& name, const std::string& topic,
+                              bool is_urgent, MeshOutbox& out) {
   const auto at = topics.find(topic);
   if (at == topics.end() || !at->second.is_subscribed) return;  // its own news of our leaving is on the way
-  if (at->second.mesh.count(name) != 0) return;
+  Topic& entry = at->second;
+  if (entry.mesh.count(name) != 0) return;
   const Peer& peer = peers.at(name);
   if (peer.topics.count(topic) == 0 || backoff_until(topic, name) > now) {
-    refuse(now, topic, name, false);
-  } else if (at->second.mesh.size() >= params.degree_max && !peer.is_outbound) {
-    ++at->second.refused;
-    refuse(now, topic, name, true);
-  } else {
-    // A full mesh takes a peer that we dialled ourselves in place of another.
-    if (at->second.mesh.size() >= params.degree_max) trim(now, topic, params.degree_max - 1, params.prune_backoff, out);
-    at->second.mesh.insert(name);
-    dirty.insert(topic);
-    out.push_back(Traced{MeshTrace::graft, name, topic});
+    return refuse(now, topic, name, params.prune_backoff, false);
   }
+  if (entry.mesh.size() >= params.degree_max) {
+    // A full mesh takes a peer that we dialled ourselves, or one in need, in place of another; the latter not so often
+    // that whoever claims need could drive all others out.
+    const bool is_swap = is_urgent && entry.urgent_taken < (params.degree_max + 1) / 2;
+    if (!peer.is_outbound && !is_swap) {
+      return refuse(now, topic, name, is_urgent ? params.heartbeat : params.prune_backoff, true);
+    }
+    if (!peer.is_outbound) ++entry.urgent_taken;
+    trim(now, topic, params.degree_max - 1, is_urgent ? name : std::string(), out);
+  }
+  entry.mesh.insert(name);
+  dirty.insert(topic);
+  out.push_back(Traced{MeshTrace::graft, name, topic});
 }
 
-void Mesh::State::apply_prune(Instant now, const std::string& name, const Prune& prune, MeshOutbox& out) {
+void Mesh::State::apply_prune(Instant now, const std::string& name, const Prune& prune,
+                              MeshOutbox& out) {
   constexpr std::int64_t backoff_ms_max = 600'000;
   const auto at = topics.find(prune.topic());
   if (at == topics.end()) return;
   const std::int64_t told_ms = std::min<std::int64_t>(prune.backoff_ms(), backoff_ms_max);
   const Duration backoff = told_ms == 0 ? params.prune_backoff : dataplane::milliseconds(told_ms);
   back_off(std::max(now + backoff, backoff_until(prune.topic(), name)), prune.topic(), name);
+  const bool was_in = at->second.mesh.count(name) != 0;
   drop(prune.topic(), name, out);
+  // The sender made room for a peer in need, which needs more than one: with us in its place
+  // nobody has fewer than before.
+  if (was_in && at->second.mesh.size() < params.degree_max && may_graft(now, prune.topic(), prune.instead())) {
+    graft(prune.topic(), prune.instead(), out);
+  }
   fill_below(now, prune.topic(), params.degree_min, out);
 }
 
@@ -183,9 +204,9 @@ void Mesh::State::apply_peers(Instant now, const std::string& name, const MeshCo
 }
 
 std::size_t Mesh::State::live_degree(const Topic& topic) const {
-  return static_cast<std::size_t>(std::count_if(topic.mesh.begin(), topic.mesh.end(), [&](const std::string& name) {
-    return peers.at(name).has_session;
-  }));
+  return static_cast<std::size_t>(
+      std::count_if(topic.mesh.begin(), topic.mesh.end(),
+                    [&](const std::string& name) { return peers.at(name).has_session; }));
 }
 
 std::vector<std::string> Mesh::State::choose_route(const std::string& name, Topic& topic) {
@@ -226,7 +247,8 @@ void Mesh::State::emit_route(Instant now, const std::string& topic, MeshOutbox& 
     return;
   }
   std::vector<std::string> route = choose_route(topic, entry);
-  if (entry.has_route && route == entry.route && entry.is_route_subscribed == entry.is_subscribed) return;
+  if (entry.has_route && route == entry.route && entry.is_route_subscribed == entry.is_subscribed)
+    return;
   entry.has_route = true;
   entry.is_route_subscribed = entry.is_subscribed;
   entry.route = route;
@@ -243,11 +265,13 @@ void Mesh::State::finish(Instant now, MeshOutbox& out) {
   for (const std::string& topic : dirty) emit_route(now, topic, out);
   dirty.clear();
   for (auto& [name, control] : pending) {
-    // Thousands of topics go out in several messages, each well within the bound that the peer checks.
+    // Thousands of topics go out in several messages, each well within the bound that the peer
+    // checks.
     while (control.ByteSizeLong() > control_split_bytes && control.subscriptions_size() > 1) {
       MeshControl part;
       const int half = control.subscriptions_size() / 2;
-      for (int i = 0; i < half; ++i) part.add_subscriptions()->Swap(control.mutable_subscriptions(i));
+      for (int i = 0; i < half; ++i)
+        part.add_subscriptions()->Swap(control.mutable_subscriptions(i));
       control.mutable_subscriptions()->DeleteSubrange(0, half);
       const std::string bytes = part.SerializeAsString();
       out.push_back(SendControl{name, {bytes.begin(), bytes.end()}});

@@ -1,6 +1,7 @@
-/// What a Mesh holds, and the steps its entry points are made of. Every entry point changes the state, marks topics
-/// whose routes may differ, and ends in finish(), which emits what follows: traces, routes, control messages, dials.
-/// Containers are ordered, so that one seed and one sequence of inputs give one sequence of outputs.
+/// What a Mesh holds, and the steps its entry points are made of. Every entry point changes the
+/// state, marks topics whose routes may differ, and ends in finish(), which emits what follows:
+/// traces, routes, control messages, dials. Containers are ordered, so that one seed and one
+/// sequence of inputs give one sequence of outputs.
 #pragma once
 
 #include <map>
@@ -21,7 +22,7 @@ struct Mesh::State {
     bool is_outbound = false;
     bool has_session = false;
     Instant session_changed{};
-    Instant told{};           // when its addresses were last passed on
+    Instant told{};  // when its addresses were last passed on
     bool has_been_told = false;
     std::set<std::string> topics;
   };
@@ -30,14 +31,16 @@ struct Mesh::State {
     Instant wanted_until{};           // by want_route
     std::set<std::string> mesh;       // who has us and whom we have, as far as we know
     std::set<std::string> stand_ins;  // who takes our messages where there is no mesh
-    std::set<std::string> missed;     // mesh peers whose connection was lost, to be taken back when they return
-    std::vector<std::string> route;   // as last emitted
+    std::set<std::string>
+        missed;  // mesh peers whose connection was lost, to be taken back when they return
+    std::vector<std::string> route;  // as last emitted
     bool is_route_subscribed = false;
     bool has_route = false;
-    std::size_t refused = 0;          // grafts refused for want of room since the last heartbeat
+    std::size_t urgent_taken = 0;  // urgent grafts that a full mesh made room for since the last heartbeat
   };
 
-  State(const MeshParams& wanted, std::string name, std::vector<std::string> addresses, std::uint64_t seed);
+  State(const MeshParams& wanted, std::string name, std::vector<std::string> addresses,
+        std::uint64_t seed);
 
   // Peers coming and going.
   void greet(const std::string& name);
@@ -46,20 +49,25 @@ struct Mesh::State {
   void exchange_some();
 
   // What a checked MeshControl asks for.
-  void apply_subscriptions(Instant now, const std::string& name, const MeshControl& control, MeshOutbox& out);
-  void apply_graft(Instant now, const std::string& name, const std::string& topic, MeshOutbox& out);
+  void apply_subscriptions(Instant now, const std::string& name, const MeshControl& control,
+                           MeshOutbox& out);
+  void apply_graft(Instant now, const std::string& name, const std::string& topic, bool is_urgent,
+                   MeshOutbox& out);
   void apply_prune(Instant now, const std::string& name, const Prune& prune, MeshOutbox& out);
   void apply_peers(Instant now, const std::string& name, const MeshControl& control);
 
   // Mesh upkeep of one topic.
-  [[nodiscard]] bool may_graft(Instant now, const std::string& topic, const std::string& name) const;
+  [[nodiscard]] bool may_graft(Instant now, const std::string& topic,
+                               const std::string& name) const;
   void graft(const std::string& topic, const std::string& name, MeshOutbox& out);
   void drop(const std::string& topic, const std::string& name, MeshOutbox& out);
-  void prune(Instant now, const std::string& topic, const std::string& name, Duration backoff, MeshOutbox& out);
-  void refuse(Instant now, const std::string& topic, const std::string& name, bool is_full);
+  void prune(Instant now, const std::string& topic, const std::string& name,
+             const std::string& instead, MeshOutbox& out);
+  void refuse(Instant now, const std::string& topic, const std::string& name, Duration backoff, bool is_full);
   void consider(Instant now, const std::string& topic, const std::string& name, MeshOutbox& out);
   void fill_below(Instant now, const std::string& topic, std::size_t threshold, MeshOutbox& out);
-  void trim(Instant now, const std::string& topic, std::size_t degree, Duration backoff, MeshOutbox& out);
+  void trim(Instant now, const std::string& topic, std::size_t degree, const std::string& instead,
+            MeshOutbox& out);
   void beat_topic(Instant now, const std::string& topic, MeshOutbox& out);
   void reach_out(Instant now, const std::string& topic, MeshOutbox& out);
   void heartbeat(Instant now, MeshOutbox& out);

@@ -2,6 +2,7 @@
 #include "control/node/sidecar.h"
 
 #include <fmt/format.h>
+#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -114,6 +115,7 @@ Expected<std::unique_ptr<Sidecar>> Sidecar::start(Node& node) {
   const auto& config = node.config().sidecar;
   auto state = std::make_unique<State>(node);
   static const bool once = [] {
+    gpr_set_log_function([](gpr_log_func_args* line) { spdlog::debug("grpc: {}", line->message); });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     return true;

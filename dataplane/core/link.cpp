@@ -70,14 +70,20 @@ void Link::advance_oldest() noexcept {
   while (oldest_ != next_sequence_ && entry_of(oldest_).end != End::pending) ++oldest_;
 }
 
-void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledgement& ack, std::uint64_t bytes) noexcept {
+void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledgement& ack,
+                           std::uint64_t bytes) noexcept {
   probes_unanswered_ = 0;
   timer_base_ = now;
   if (highest > highest_acknowledged_) {
     highest_acknowledged_ = highest;
-    highest_acknowledged_at_ = highest >= oldest_ ? entry_of(highest).at : now;
-    take_rtt(now, std::max(now - highest_acknowledged_at_ - ack.delay, microseconds(1)));
-    take_delay(now, highest_acknowledged_at_, ack.arrival_us);
+    // A frame given up before its acknowledgement came is forgotten: it tells nothing about time, and a guess would
+    // stand as the least delay for seconds.
+    const bool is_remembered = highest >= oldest_;
+    highest_acknowledged_at_ = is_remembered ? entry_of(highest).at : now;
+    if (is_remembered) {
+      take_rtt(now, std::max(now - highest_acknowledged_at_ - ack.delay, microseconds(1)));
+      take_delay(now, highest_acknowledged_at_, ack.arrival_us);
+    }
   }
   if (bytes != 0) take_rate(now);
 }
@@ -119,7 +125,8 @@ void Link::take_rate(Instant now) noexcept {
   const Duration round = std::max(smoothed_rtt_, milliseconds(2));
   const Duration elapsed = now - round_at_;
   if (elapsed < round) return;
-  const double sample = static_cast<double>(delivered_bytes_ - round_delivered_) * 1e9 / static_cast<double>(elapsed.ns);
+  const double sample =
+      static_cast<double>(delivered_bytes_ - round_delivered_) * 1e9 / static_cast<double>(elapsed.ns);
   const bool was_app_limited = is_app_limited_;
   round_at_ = now;
   round_delivered_ = delivered_bytes_;

@@ -1,4 +1,5 @@
-/// A bound UDP socket (each call on it says MSG_DONTWAIT, io_uring arms its own polls) with the offloads this kernel has, and what both socket backends share about
+/// A bound UDP socket (each call on it says MSG_DONTWAIT, io_uring arms its own polls) with the
+/// offloads this kernel has, and what both socket backends share about
 /// addresses: conversion between Endpoint and sockaddr, and the table of destinations.
 #pragma once
 

@@ -10,7 +10,8 @@ namespace corelay::dataplane {
 namespace {
 
 constexpr std::size_t commands_per_cycle = 16;
-constexpr std::size_t runs_per_cycle = 16;
+constexpr std::size_t runs_per_cycle_max = 16;
+constexpr std::size_t frames_per_cycle = 128;  // aimed at: a longer cycle makes the time it read stale
 constexpr std::size_t frames_per_burst = 512;
 constexpr std::size_t frames_per_tick = 32;
 constexpr std::size_t outbox_frames = 2048;
@@ -53,7 +54,7 @@ Lcore::Lcore(const LcoreConfig& config, std::unique_ptr<PacketIo> io, LcoreLink&
       sessions_(config.relay.lane, config.relay.peers_max),
       outbox_(outbox_frames, outbox_events),
       sender_(*io_, sessions_, link.counters, config.relay.peers_max, config.tx_give_up),
-      runs_(runs_per_cycle) {
+      runs_(runs_per_cycle_max) {
   frames_.reserve(frames_per_burst);
 }
 
@@ -115,10 +116,18 @@ void Lcore::apply(Instant now, const Command& command) noexcept {
 
 std::size_t Lcore::receive(Instant now) noexcept {
   if (sender_.is_blocked()) return 0;
-  const std::size_t count = io_->rx_burst(runs_);
-  if (count == 0) return 0;
+  const std::size_t count = io_->rx_burst(std::span(runs_).first(runs_wanted_));
+  if (count == 0) {
+    runs_wanted_ = 1;  // the first datagram after a pause is the one somebody waits for: no second look for more
+    return 0;
+  }
   const std::span<const RxRun> received = std::span(runs_).first(count);
-  for (const RxRun& run : received) open_run(now, run);
+  std::size_t datagrams = 0;
+  for (const RxRun& run : received) {
+    datagrams += segment_count(run.bytes, run.segment_bytes);
+    open_run(now, run);
+  }
+  runs_wanted_ = std::clamp(frames_per_cycle * count / datagrams, std::size_t{1}, runs_per_cycle_max);
   hand_frames(now);
   io_->release(received);
   return count;
@@ -146,8 +155,8 @@ void Lcore::hand_frames(Instant now) noexcept {
   sender_.send(now, outbox_);
 }
 
-/// One tick does one bounded share of the relay's queued work (a generation decoded, a generation hashed), so a burst is
-/// followed by as many as it may have called for.
+/// One tick does one bounded share of the relay's queued work (a generation decoded, a generation
+/// hashed), so a burst is followed by as many as it may have called for.
 std::size_t Lcore::tick(Instant now, bool due) noexcept {
   std::size_t made = 0;
   for (std::size_t ticks = 1 + frames_received_ / frames_per_tick; ticks != 0; --ticks) {
@@ -206,18 +215,18 @@ void Lcore::count_io() noexcept {
 }
 
 /// Waits for a datagram, a command or the next deadline. The flag is raised before the last look at the ring, and
-/// control looks at the flag after its push, so one of the two sees the other.
+/// control exchanges it after its push; both are read-modify-writes of one atomic, so either this thread sees the push
+/// or control sees the flag.
 void Lcore::sleep(Instant now) noexcept {
   Instant until = std::min(relay_.next_deadline(), now + sleep_max);
   const bool retry = sender_.is_blocked() || !outbox_.events().empty();
   if (retry) until = std::min(until, now + retry_time);
   if (until <= now) return;
-  link_.asleep.store(true, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (link_.commands.is_empty() && !link_.stop.load(std::memory_order_seq_cst)) {
+  link_.asleep.exchange(true, std::memory_order_acq_rel);
+  if (link_.commands.is_empty() && !link_.stop.load(std::memory_order_acquire)) {
     io_->wait(until - now, sender_.is_blocked());
   }
-  link_.asleep.store(false, std::memory_order_relaxed);
+  link_.asleep.exchange(false, std::memory_order_acq_rel);
 }
 
 }  // namespace corelay::dataplane

@@ -82,6 +82,7 @@ class Lcore {
   RunSender sender_;
   std::vector<RxRun> runs_;
   std::vector<RxFrame> frames_;
+  std::size_t runs_wanted_ = 1;      // of the next burst
   std::size_t frames_received_ = 0;  // since the last tick
   bool outbox_was_full_ = false;
   IoStats counted_;  // the part of io_->stats() already in the counters

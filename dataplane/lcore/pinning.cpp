@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <fstream>
 #include <memory>
 
 namespace corelay::dataplane {
@@ -23,12 +23,11 @@ struct FreeAddresses {
 };
 
 /// Loads this machine, or the one `synthetic` describes. Null when hwloc refuses.
-Topology load_topology(const char* synthetic, bool with_devices) {
+Topology load_topology(const char* synthetic) {
   hwloc_topology_t raw = nullptr;
   if (hwloc_topology_init(&raw) != 0) return nullptr;
   Topology topology(raw);
   if (synthetic != nullptr && hwloc_topology_set_synthetic(raw, synthetic) != 0) return nullptr;
-  if (with_devices) hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
   if (hwloc_topology_load(raw) != 0) return nullptr;
   return topology;
 }
@@ -48,7 +47,7 @@ std::vector<Core> cores_of(hwloc_topology_t topology) {
 }
 
 Expected<std::vector<Core>> list(const char* synthetic) {
-  const Topology topology = load_topology(synthetic, false);
+  const Topology topology = load_topology(synthetic);
   if (!topology) return fail(ErrorCode::internal, "read machine topology", "hwloc refused", errno);
   return cores_of(topology.get());
 }
@@ -79,19 +78,13 @@ Expected<std::vector<Core>> list_synthetic_cores(const std::string& description)
   return list(description.c_str());
 }
 
+// From sysfs and not from hwloc's I/O objects: for those hwloc loads plug-ins that take long and leak.
 int nic_numa_node(const std::string& address) {
   const std::string name = interface_of(address);
   if (name.empty()) return -1;
-  const Topology topology = load_topology(nullptr, true);
-  if (!topology) return -1;
-  for (hwloc_obj_t device = hwloc_get_next_osdev(topology.get(), nullptr); device != nullptr;
-       device = hwloc_get_next_osdev(topology.get(), device)) {
-    if (device->name == nullptr || name != device->name) continue;
-    const hwloc_obj_t place = hwloc_get_non_io_ancestor_obj(topology.get(), device);
-    if (place == nullptr || place->nodeset == nullptr || hwloc_bitmap_weight(place->nodeset) != 1) return -1;
-    return hwloc_bitmap_first(place->nodeset);
-  }
-  return -1;
+  int node = -1;
+  std::ifstream("/sys/class/net/" + name + "/device/numa_node") >> node;
+  return node;
 }
 
 std::vector<int> plan_lcores(std::span<const Core> cores, std::size_t lcores, int nic_node) {

@@ -1,4 +1,5 @@
-/// How often operator new has been called in this test binary, for tests that something does not allocate.
+/// How often operator new has been called in this test binary, for tests that something does not
+/// allocate.
 #pragma once
 
 #include <cstddef>

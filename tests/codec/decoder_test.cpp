@@ -34,7 +34,8 @@ TEST(DecoderUnused, IsMalformedForEverything) {
 TEST_P(DecoderTest, VerdictsOfAGenerationOfThree) {
   Receiver receiver(3);
   const Buffer payload = {9};
-  EXPECT_EQ(receiver.take({3, {0, 0, 0, 9}}), Absorbed::redundant);  // zeros are a combination of nothing
+  EXPECT_EQ(receiver.take({3, {0, 0, 0, 9}}),
+            Absorbed::redundant);  // zeros are a combination of nothing
   EXPECT_EQ(receiver.take({3, {1, 2, 3, 9}}), Absorbed::innovative);
   EXPECT_EQ(receiver.take({3, {1, 2, 3, 9}}), Absorbed::redundant);
   EXPECT_EQ(receiver.take({3, {2, 4, 6, 9}}), Absorbed::redundant);
@@ -119,10 +120,12 @@ TEST_P(DecoderTest, SystematicPayloadsAmongCodedOnesKeepTheirMemory) {
     while (!receiver.decoder().is_complete()) {
       const std::size_t index = rng.below(2 * k);
       // Coded packets come before, between and after the systematic ones.
-      const Packet packet = index < k ? systematic_packet(shards, index) : coded_packet(shards, rng.next());
+      const Packet packet =
+          index < k ? systematic_packet(shards, index) : coded_packet(shards, rng.next());
       const Bytes payload = packet.payload();
-      const Absorbed absorbed =
-          index < k && rng.chance(0.7) ? receiver.take_systematic(index, payload) : receiver.take(packet);
+      const Absorbed absorbed = index < k && rng.chance(0.7)
+                                    ? receiver.take_systematic(index, payload)
+                                    : receiver.take(packet);
       if (absorbed != Absorbed::innovative) continue;
       payloads.emplace_back(payload.begin(), payload.end());
       index_of.push_back(std::min(index, k));
@@ -156,7 +159,8 @@ TEST_P(DecoderTest, DecodingTwiceDecodesAnotherSetOfPayloads) {
   std::vector<std::uint8_t*> list = mutable_pointers(others);
   Decoder decoder = receiver.decoder();
   decoder.decode(list, 77);
-  for (std::size_t i = 0; i < k; ++i) ASSERT_TRUE(std::equal(second[i].begin(), second[i].end(), list[i]));
+  for (std::size_t i = 0; i < k; ++i)
+    ASSERT_TRUE(std::equal(second[i].begin(), second[i].end(), list[i]));
 }
 
 TEST_P(DecoderTest, ResetForgetsEverything) {
@@ -169,7 +173,8 @@ TEST_P(DecoderTest, ResetForgetsEverything) {
     EXPECT_EQ(decoder.k(), k);
     EXPECT_EQ(decoder.rank(), 0U);
     for (std::size_t i = 0; i < k; ++i) {
-      ASSERT_EQ(decoder.absorb(unit_vector(k, i, static_cast<std::uint8_t>(i + 1))), Absorbed::innovative);
+      ASSERT_EQ(decoder.absorb(unit_vector(k, i, static_cast<std::uint8_t>(i + 1))),
+                Absorbed::innovative);
     }
     EXPECT_TRUE(decoder.is_complete());
   }
@@ -201,7 +206,8 @@ TEST_P(DecoderTest, DoesNotAllocate) {
   decoder.decode(std::span(list).first(k), bytes);
   EXPECT_EQ(allocation_count(), before);
 
-  for (std::size_t i = 0; i < k; ++i) ASSERT_TRUE(std::equal(shards[i].begin(), shards[i].end(), list[i]));
+  for (std::size_t i = 0; i < k; ++i)
+    ASSERT_TRUE(std::equal(shards[i].begin(), shards[i].end(), list[i]));
 }
 
 }  // namespace

@@ -83,7 +83,8 @@ TEST_P(EncoderTest, RecodedPayloadsAgreeWithTheirVectors) {
       for (std::size_t i = 0; i < count_held; ++i) held.push_back(coded_packet(shards, rng.next()));
       for (const Packet& packet : recoded_packets(rng, held, 5)) {
         const Bytes payload = packet.payload();
-        ASSERT_EQ(Buffer(payload.begin(), payload.end()), combination(packet.coefficients(), shards));
+        ASSERT_EQ(Buffer(payload.begin(), payload.end()),
+                  combination(packet.coefficients(), shards));
       }
     }
   }

@@ -8,7 +8,8 @@
 namespace corelay::codec {
 namespace {
 
-// Multiplication written out again, by long division of polynomials rather than by the table under test.
+// Multiplication written out again, by long division of polynomials rather than by the table under
+// test.
 std::uint8_t long_product(unsigned a, unsigned b) {
   unsigned wide = 0;
   for (unsigned bit = 0; bit < 8; ++bit) {
@@ -23,7 +24,8 @@ std::uint8_t long_product(unsigned a, unsigned b) {
 TEST(Field, ProductIsThatOfThePolynomial) {
   for (unsigned a = 0; a < 256; ++a) {
     for (unsigned b = 0; b < 256; ++b) {
-      ASSERT_EQ(product(static_cast<std::uint8_t>(a), static_cast<std::uint8_t>(b)), long_product(a, b));
+      ASSERT_EQ(product(static_cast<std::uint8_t>(a), static_cast<std::uint8_t>(b)),
+                long_product(a, b));
     }
   }
   EXPECT_EQ(product(2, 0x80), 0x1d);
@@ -76,13 +78,15 @@ TEST(Multiply, NoBytesTouchNothing) {
   const std::uint8_t coefficient = 7;
   const std::uint8_t* const row = nullptr;
   std::uint8_t* const out = nullptr;
-  for (const Backend backend : available_backends()) multiply(backend, 1, 1, &coefficient, 1, &row, &out, 0);
+  for (const Backend backend : available_backends())
+    multiply(backend, 1, 1, &coefficient, 1, &row, &out, 0);
   multiply(1, 1, &coefficient, 1, &row, &out, 0);
 }
 
 TEST(Multiply, KnownBytesOnEveryBackend) {
   // 2 * 0x80 + 3 * 0x01 = 0x1d + 0x03, and 1 * 0x80 + 0 * 0x01.
-  const std::uint8_t coefficients[] = {2, 3, 0xee, 1, 0, 0xee};  // stride 3: the third byte is not a coefficient
+  const std::uint8_t coefficients[] = {2, 3,   0xee, 1,
+                                       0, 0xee};  // stride 3: the third byte is not a coefficient
   for (const Backend backend : available_backends()) {
     for (const std::size_t bytes : {1, 31, 32, 33, 63, 64, 65, 255, 256, 257, 1500}) {
       const std::vector<std::uint8_t> a(bytes, 0x80);

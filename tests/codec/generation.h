@@ -1,4 +1,5 @@
-/// A generation for tests: random shards, the coded packets made of them, and a decoder with the payloads it was given.
+/// A generation for tests: random shards, the coded packets made of them, and a decoder with the
+/// payloads it was given.
 #pragma once
 
 #include <cstddef>
@@ -68,7 +69,8 @@ inline Packet systematic_packet(const std::vector<Buffer>& shards, std::size_t i
 }
 
 /// `count` recoded packets of those held.
-inline std::vector<Packet> recoded_packets(Rng& rng, const std::vector<Packet>& held, std::size_t count) {
+inline std::vector<Packet> recoded_packets(Rng& rng, const std::vector<Packet>& held,
+                                           std::size_t count) {
   std::vector<const std::uint8_t*> rows;
   for (const Packet& packet : held) rows.push_back(packet.row.data());
   std::vector<Packet> made(count, Packet{held[0].k, Buffer(held[0].row.size())});
@@ -82,11 +84,13 @@ inline std::vector<Packet> recoded_packets(Rng& rng, const std::vector<Packet>& 
 class Receiver {
  public:
   explicit Receiver(std::size_t k)
-      : storage_(new(std::align_val_t{64}) std::uint8_t[Decoder::storage_bytes(k)]) {
+      : storage_(new (std::align_val_t{64}) std::uint8_t[Decoder::storage_bytes(k)]) {
     decoder_.reset(k, {storage_.get(), Decoder::storage_bytes(k)});
   }
 
-  Absorbed take(const Packet& packet) { return keep(decoder_.absorb(packet.coefficients()), packet.payload()); }
+  Absorbed take(const Packet& packet) {
+    return keep(decoder_.absorb(packet.coefficients()), packet.payload());
+  }
   Absorbed take_systematic(std::size_t index, Bytes payload) {
     return keep(decoder_.absorb_systematic(index), payload);
   }

@@ -1,4 +1,5 @@
-/// Memory with an unreadable page on either side, for kernels that must not touch a byte outside what they were given.
+/// Memory with an unreadable page on either side, for kernels that must not touch a byte outside
+/// what they were given.
 #pragma once
 
 #include <sys/mman.h>
@@ -12,9 +13,9 @@
 
 namespace corelay::codec {
 
-/// `bytes` of memory between two pages that fault. Placed so that its end touches the second page, or, with
-/// `at_start`, so that its beginning touches the first one. The unused part of the outer page is readable, so a test
-/// that wants both sides tight runs both ways.
+/// `bytes` of memory between two pages that fault. Placed so that its end touches the second page,
+/// or, with `at_start`, so that its beginning touches the first one. The unused part of the outer
+/// page is readable, so a test that wants both sides tight runs both ways.
 class Guarded {
  public:
   Guarded(std::size_t bytes, bool at_start) : bytes_(bytes) {

@@ -21,7 +21,7 @@ inline std::string backend_of(const testing::TestParamInfo<Backend>& info) {
 
 }  // namespace corelay::codec
 
-#define CORELAY_ON_EACH_BACKEND(Fixture)                                                         \
-  INSTANTIATE_TEST_SUITE_P(Backend, Fixture, testing::ValuesIn(available_backends().begin(),     \
-                                                               available_backends().end()),      \
-                           backend_of)
+#define CORELAY_ON_EACH_BACKEND(Fixture) \
+  INSTANTIATE_TEST_SUITE_P(              \
+      Backend, Fixture,                  \
+      testing::ValuesIn(available_backends().begin(), available_backends().end()), backend_of)

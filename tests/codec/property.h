@@ -1,4 +1,5 @@
-/// rapidcheck with a fixed seed, printed, so that a run repeats; RC_PARAMS in the environment overrides it.
+/// rapidcheck with a fixed seed, printed, so that a run repeats; RC_PARAMS in the environment
+/// overrides it.
 #pragma once
 
 #include <gtest/gtest.h>

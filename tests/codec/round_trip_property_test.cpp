@@ -1,4 +1,5 @@
-// Encode, lose, recode over several hops, decode: the shards come back, whatever the mix of packets on the way.
+// Encode, lose, recode over several hops, decode: the shards come back, whatever the mix of packets
+// on the way.
 #include <algorithm>
 
 #include "tests/codec/generation.h"
@@ -12,7 +13,8 @@ void choose_backend() {
   RC_ASSERT(force_backend(list[*rc::gen::inRange<std::size_t>(0, list.size())]));
 }
 
-// What a hop holds, kept as a relay keeps it: innovative packets only, and the rank that goes with them.
+// What a hop holds, kept as a relay keeps it: innovative packets only, and the rank that goes with
+// them.
 struct Hop {
   explicit Hop(std::size_t k) : receiver(k) {}
 
@@ -33,12 +35,14 @@ void feed(Rng& rng, const std::vector<Buffer>& shards, double systematic, double
     RC_ASSERT(sent < 100 * k + 1000);
     const std::size_t index = rng.below(k);
     const bool is_shard = rng.chance(systematic);
-    const Packet packet = is_shard ? systematic_packet(shards, index) : coded_packet(shards, rng.next());
+    const Packet packet =
+        is_shard ? systematic_packet(shards, index) : coded_packet(shards, rng.next());
     if (!rng.chance(loss)) hop.take(packet, is_shard, index);
   }
 }
 
-// One hop to the next. The sender recodes from what it holds at the moment, which at first is not full rank.
+// One hop to the next. The sender recodes from what it holds at the moment, which at first is not
+// full rank.
 void forward(Rng& rng, const Hop& from, double loss, Hop& to) {
   const std::size_t k = from.receiver.decoder().k();
   std::vector<Packet> known;
@@ -77,10 +81,12 @@ RC_GTEST_PROP(RoundTrip, IsTheIdentityForSmallGenerations, ()) {
 
 TEST(RoundTrip, IsTheIdentityForLargeGenerations) {
   const bool held = rc::check("large generations", [] {
-    if (*rc::gen::inRange(0, 10) != 0) return;  // a tenth of the cases, being a hundred times the work
+    if (*rc::gen::inRange(0, 10) != 0)
+      return;  // a tenth of the cases, being a hundred times the work
     choose_backend();
-    expect_identity(*rc::gen::inRange<std::size_t>(40, 257), *rc::gen::inRange<std::size_t>(1, 1500),
-                    *rc::gen::inRange<std::size_t>(0, 3), *rc::gen::arbitrary<std::uint64_t>());
+    expect_identity(*rc::gen::inRange<std::size_t>(40, 257),
+                    *rc::gen::inRange<std::size_t>(1, 1500), *rc::gen::inRange<std::size_t>(0, 3),
+                    *rc::gen::arbitrary<std::uint64_t>());
   });
   EXPECT_TRUE(held);
 }

@@ -10,7 +10,7 @@
 
 #include "codec/rng.h"
 #include "control/node/api.h"
-#include "node_world.h"
+#include "tests/control/node_world.h"
 
 namespace corelay::node {
 namespace {
@@ -38,13 +38,15 @@ std::string body_of(const std::string& answer) { return answer.substr(answer.fin
 int status_of(const std::string& answer) { return answer.size() < 12 ? 0 : std::stoi(answer.substr(9, 3)); }
 
 TEST(Api, DocumentsOfARunningNode) {
-  TestNode first({{"api.timeout_ms", "2000"}});
-  TestNode second({{"node.bootstrap_peers", first.address()}});
+  TestNode first(Settings{{"api.timeout_ms", "2000"}});
+  TestNode second(Settings{{"node.bootstrap_peers", first.address()}});
   const auto listener = std::make_shared<Listener>();
   second->subscribe(listener, {"demo"});
   ASSERT_TRUE(has_sessions(first, 1));
   const std::uint16_t port = first->api_port();
-  const auto document = [&](const std::string& path) { return nlohmann::json::parse(body_of(request(port, "GET", path))); };
+  const auto document = [&](const std::string& path) {
+    return nlohmann::json::parse(body_of(request(port, "GET", path)));
+  };
 
   const auto health = document("/api/v1/health");
   EXPECT_EQ(health.size(), 5U);
@@ -72,11 +74,12 @@ TEST(Api, DocumentsOfARunningNode) {
   const std::string metrics = body_of(request(port, "GET", "/metrics"));
   EXPECT_NE(metrics.find("corelay_messages_published_total{lane=\"0\"} 1\n"), std::string::npos);
   EXPECT_NE(metrics.find("corelay_sessions 1\n"), std::string::npos);
-  EXPECT_NE(metrics.find("optimum_mump2p_total_peers{cluster_id=\"test\",protocol_type=\"mump2p\"} 1\n"), std::string::npos);
+  EXPECT_NE(metrics.find("optimum_mump2p_total_peers{cluster_id=\"test\",protocol_type=\"mump2p\"} 1\n"),
+            std::string::npos);
 }
 
 TEST(Api, ErrorsAreJson) {
-  TestNode node({{"api.timeout_ms", "300"}});
+  TestNode node(Settings{{"api.timeout_ms", "300"}});
   const std::uint16_t port = node->api_port();
   const auto check = [](const std::string& answer, int status) {
     EXPECT_EQ(status_of(answer), status) << answer;
@@ -97,7 +100,7 @@ TEST(Api, ErrorsAreJson) {
 }
 
 TEST(Api, IdleAndSurplusConnectionsAreClosed) {
-  TestNode node({{"api.timeout_ms", "200"}, {"api.connections_max", "2"}});
+  TestNode node(Settings{{"api.timeout_ms", "200"}, {"api.connections_max", "2"}});
   const std::uint16_t port = node->api_port();
   EXPECT_EQ(talk(port, "GET /livez HTT", false), "");  // never finishes its request: closed by the deadline
   boost::asio::io_context io;

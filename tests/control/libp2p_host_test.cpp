@@ -24,7 +24,9 @@ TEST_F(HostTest, DialsAndTellsBothSidesOnce) {
   const auto peer = dial(*a, b->full_address());
   ASSERT_TRUE(peer) << peer.error().describe();
   EXPECT_EQ(*peer, b->id());
-  ASSERT_TRUE(run_until([&] { return b->connected.size() == 1 && a->identified.size() == 1 && b->identified.size() == 1; }));
+  ASSERT_TRUE(run_until([&] {
+    return b->connected.size() == 1 && a->identified.size() == 1 && b->identified.size() == 1;
+  }));
   ASSERT_EQ(a->connected.size(), 1u);
   EXPECT_EQ(a->connected[0].peer, b->id());
   EXPECT_TRUE(a->connected[0].is_outbound);
@@ -38,7 +40,8 @@ TEST_F(HostTest, DialsAndTellsBothSidesOnce) {
   EXPECT_EQ(a->host.connections().size(), 1u);
 
   a->host.disconnect(b->id());
-  ASSERT_TRUE(run_until([&] { return a->disconnected.size() == 1 && b->disconnected.size() == 1; }));
+  ASSERT_TRUE(
+      run_until([&] { return a->disconnected.size() == 1 && b->disconnected.size() == 1; }));
   EXPECT_EQ(a->disconnected[0], b->id());
   EXPECT_EQ(b->disconnected[0], a->id());
   EXPECT_TRUE(a->host.connections().empty());
@@ -56,7 +59,8 @@ TEST_F(HostTest, IdentifyTellsAgentProtocolsAndAddresses) {
   EXPECT_EQ(told.agent_version, "corelay/test");
   EXPECT_EQ(told.protocol_version, "ipfs/0.1.0");
   EXPECT_EQ(told.listen_addresses, std::vector<Multiaddr>{b->address});
-  const std::vector<std::string> expected{"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0", "/ipfs/ping/1.0.0", "/x/1"};
+  const std::vector<std::string> expected{"/ipfs/id/1.0.0", "/ipfs/id/push/1.0.0",
+                                          "/ipfs/ping/1.0.0", "/x/1"};
   EXPECT_EQ(told.protocols, expected);
 
   // A change is pushed to peers that are connected.
@@ -65,7 +69,8 @@ TEST_F(HostTest, IdentifyTellsAgentProtocolsAndAddresses) {
   b->host.handle("/y/1", [](const StreamPtr&) {});
   b->host.set_announced({announced});
   ASSERT_TRUE(run_until([&] { return a->identified.size() == 2; }));
-  EXPECT_NE(std::ranges::find(a->identified[1].protocols, "/y/1"), a->identified[1].protocols.end());
+  EXPECT_NE(std::ranges::find(a->identified[1].protocols, "/y/1"),
+            a->identified[1].protocols.end());
   EXPECT_EQ(a->identified[1].listen_addresses, std::vector<Multiaddr>{announced});
   EXPECT_EQ(a->identified[1].agent_version, "corelay/test");
 }
@@ -94,7 +99,8 @@ TEST_F(HostTest, ResolvesNames) {
   const auto a = make_host();
   const auto b = make_host();
   const std::string port = std::to_string(*b->address.tcp_port());
-  EXPECT_TRUE(dial(*a, Multiaddr::parse("/dns4/localhost/tcp/" + port + "/p2p/" + b->id().text()).value()));
+  EXPECT_TRUE(
+      dial(*a, Multiaddr::parse("/dns4/localhost/tcp/" + port + "/p2p/" + b->id().text()).value()));
   const auto unknown = dial(*a, Multiaddr::parse("/dns/no-such-host.invalid/tcp/1").value());
   EXPECT_EQ(unknown.error().code, ErrorCode::unavailable);
 }
@@ -108,7 +114,8 @@ TEST_F(HostTest, RefusesWhatCannotBeDialled) {
   EXPECT_EQ(wrong.error().code, ErrorCode::unauthenticated) << wrong.error().describe();
   EXPECT_TRUE(a->connected.empty());
   EXPECT_EQ(dial(*a, a->full_address()).error().code, ErrorCode::invalid_argument);
-  EXPECT_EQ(dial(*a, a->address).error().code, ErrorCode::unauthenticated) << "ourselves, found out by the handshake";
+  EXPECT_EQ(dial(*a, a->address).error().code, ErrorCode::unauthenticated)
+      << "ourselves, found out by the handshake";
   EXPECT_EQ(dial(*a, Multiaddr::parse("/ip4/127.0.0.1/udp/1/quic-v1").value()).error().code,
             ErrorCode::invalid_argument);
   const auto b_address = b->address;
@@ -123,8 +130,10 @@ TEST_F(HostTest, ListenErrorsAreTyped) {
   const auto a = make_host();
   const auto b = make_host();
   EXPECT_EQ(b->host.listen(a->address).error().code, ErrorCode::already_exists);
-  EXPECT_EQ(b->host.listen(Multiaddr::parse("/dns4/localhost/tcp/1").value()).error().code, ErrorCode::invalid_argument);
-  EXPECT_EQ(b->host.listen(Multiaddr::parse("/ip4/127.0.0.1").value()).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(b->host.listen(Multiaddr::parse("/dns4/localhost/tcp/1").value()).error().code,
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(b->host.listen(Multiaddr::parse("/ip4/127.0.0.1").value()).error().code,
+            ErrorCode::invalid_argument);
   EXPECT_TRUE(b->host.listen(Multiaddr::parse("/ip6/::1/tcp/0").value()));
   EXPECT_EQ(b->host.listen_addresses().size(), 2u);
 }
@@ -150,7 +159,8 @@ TEST_F(HostTest, EchoesMessagesOfAllSizes) {
   serve_echo(b->host, "/echo/1");
   ASSERT_TRUE(dial(*a, b->full_address()));
   const auto stream = open(*a, b->id(), "/echo/1").value();
-  for (const std::size_t size : {0u, 1u, 127u, 128u, 65518u, 65519u, 65520u, 262143u, 262144u, 262145u, 1u << 20}) {
+  for (const std::size_t size :
+       {0u, 1u, 127u, 128u, 65518u, 65519u, 65520u, 262143u, 262144u, 262145u, 1u << 20}) {
     const auto sent = random_bytes(size, size);
     ASSERT_TRUE(stream->write_message(sent));
     const auto back = read(stream, 2u << 20, true);
@@ -168,12 +178,13 @@ TEST_F(HostTest, HalfCloseLetsTheOtherSideFinish) {
   b->host.handle("/half/1", [&](StreamPtr stream) {
     stream->read_message(100, [&, stream](Expected<std::vector<std::uint8_t>> message) {
       ASSERT_TRUE(message);
-      stream->read_some(100, [&, stream, first = *message](Expected<std::vector<std::uint8_t>> end) {
-        EXPECT_EQ(end.error().code, ErrorCode::closed);
-        heard = as_text(first);
-        EXPECT_TRUE(stream->write_message(as_bytes("after your end")));
-        stream->close_write();
-      });
+      stream->read_some(100,
+                        [&, stream, first = *message](Expected<std::vector<std::uint8_t>> end) {
+                          EXPECT_EQ(end.error().code, ErrorCode::closed);
+                          heard = as_text(first);
+                          EXPECT_TRUE(stream->write_message(as_bytes("after your end")));
+                          stream->close_write();
+                        });
     });
   });
   ASSERT_TRUE(dial(*a, b->full_address()));
@@ -215,7 +226,8 @@ TEST_F(HostTest, DroppingAnOpenStreamResetsIt) {
   const auto b = make_host();
   std::optional<Error> error;
   b->host.handle("/hold/1", [&](StreamPtr stream) {
-    stream->read_some(10, [&, stream](Expected<std::vector<std::uint8_t>> bytes) { error = bytes.error(); });
+    stream->read_some(
+        10, [&, stream](Expected<std::vector<std::uint8_t>> bytes) { error = bytes.error(); });
   });
   ASSERT_TRUE(dial(*a, b->full_address()));
   ASSERT_TRUE(open(*a, b->id(), "/hold/1"));  // the pointer goes at once
@@ -264,11 +276,13 @@ TEST_F(HostTest, AReaderThatDoesNotReadStopsItsSenderAndNobodyElse) {
   ASSERT_TRUE(stream->write_message(as_bytes("beside")));
   EXPECT_EQ(as_text(read(stream, 100, true).value()), "beside");
   bool has_pong = false;
-  a->host.ping(b->id(), [&](Expected<std::chrono::microseconds> time) { has_pong = time.has_value(); });
+  a->host.ping(b->id(),
+               [&](Expected<std::chrono::microseconds> time) { has_pong = time.has_value(); });
   ASSERT_TRUE(run_until([&] { return has_pong; }));
   run_for(std::chrono::milliseconds(100));
 
-  // A window has come through, less what agreeing on the protocol took of it; the rest follows as it is read.
+  // A window has come through, less what agreeing on the protocol took of it; the rest follows as
+  // it is read.
   std::vector<std::uint8_t> got;
   bool first = true;
   while (got.size() < bulk.size()) {
@@ -293,7 +307,8 @@ TEST_F(HostTest, TheSendQueueIsBounded) {
   b->host.handle("/hold/1", [&](StreamPtr stream) { held.push_back(std::move(stream)); });
   ASSERT_TRUE(dial(*a, b->full_address()));
   const auto stream = open(*a, b->id(), "/hold/1").value();
-  EXPECT_EQ(stream->write(std::vector<std::uint8_t>((1u << 20) + 1)).error().code, ErrorCode::too_large);
+  EXPECT_EQ(stream->write(std::vector<std::uint8_t>((1u << 20) + 1)).error().code,
+            ErrorCode::too_large);
   const std::vector<std::uint8_t> part(100 * 1024);
   int accepted = 0;
   Expected<void> outcome;
@@ -329,7 +344,8 @@ TEST_F(HostTest, ManyStreamsAtOnceAndTheLimitOnThem) {
       }
     });
   }
-  ASSERT_TRUE(run_until([&] { return open_streams.size() + static_cast<std::size_t>(refused) == 150; }));
+  ASSERT_TRUE(
+      run_until([&] { return open_streams.size() + static_cast<std::size_t>(refused) == 150; }));
   EXPECT_EQ(open_streams.size(), 100u);
   EXPECT_EQ(refused, 50);
   open_streams.clear();
@@ -365,7 +381,8 @@ TEST_F(HostTest, UnreadBytesOfAConnectionAreBounded) {
   for (int i = 0; i < 4; ++i) {
     streams.push_back(open(*a, b->id(), "/hold/1").value());
     ASSERT_TRUE(streams.back()->write(std::vector<std::uint8_t>(250 * 1024)));
-    streams.back()->read_some(1, [&](Expected<std::vector<std::uint8_t>> bytes) { resets += bytes ? 0 : 1; });
+    streams.back()->read_some(
+        1, [&](Expected<std::vector<std::uint8_t>> bytes) { resets += bytes ? 0 : 1; });
   }
   ASSERT_TRUE(run_until([&] { return resets == 2; }));
   run_for(std::chrono::milliseconds(50));
@@ -390,7 +407,8 @@ TEST_F(HostTest, CrossedDialsEndInOneConnection) {
     ASSERT_TRUE((*stream)->write_message(as_bytes("crossed")));
     EXPECT_EQ(as_text(read(*stream, 100, true).value()), "crossed");
   }
-  ASSERT_TRUE(run_until([&] { return a->host.connections().size() == 1 && b->host.connections().size() == 1; }));
+  ASSERT_TRUE(run_until(
+      [&] { return a->host.connections().size() == 1 && b->host.connections().size() == 1; }));
   const bool a_is_smaller = a->id() < b->id();
   EXPECT_EQ(a->host.connections()[0].is_outbound, a_is_smaller);
   EXPECT_EQ(b->host.connections()[0].is_outbound, !a_is_smaller);

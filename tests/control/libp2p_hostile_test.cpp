@@ -29,12 +29,13 @@ struct RawClient {
     boost::asio::write(socket, boost::asio::buffer(bytes), ignored);
   }
   void receive() {
-    socket.async_read_some(boost::asio::buffer(buffer), [this](const error_code& error, std::size_t bytes) {
-      received += bytes;
-      is_closed = static_cast<bool>(error);
-      if (on_bytes) on_bytes(Bytes(buffer).first(bytes));
-      if (!error) receive();
-    });
+    socket.async_read_some(boost::asio::buffer(buffer),
+                           [this](const error_code& error, std::size_t bytes) {
+                             received += bytes;
+                             is_closed = static_cast<bool>(error);
+                             if (on_bytes) on_bytes(Bytes(buffer).first(bytes));
+                             if (!error) receive();
+                           });
   }
   tcp::socket socket;
   std::array<std::uint8_t, 65536> buffer{};
@@ -95,7 +96,8 @@ TEST_F(HostTest, GarbageIsCutOffAndNothingElseHappens) {
     clients.back()->send(bytes);
   }
   ASSERT_TRUE(run_until([&] {
-    return std::ranges::count_if(clients, [](const auto& client) { return client->is_closed; }) >= 10;
+    return std::ranges::count_if(clients, [](const auto& client) { return client->is_closed; }) >=
+           10;
   }));
   EXPECT_TRUE(a->connected.empty());
   EXPECT_TRUE(dial(*b, a->full_address())) << "the host still serves";
@@ -122,7 +124,8 @@ TEST_F(HostTest, SlowHandshakesEndByTheTimeLimit) {
     });
   };
   drip();
-  ASSERT_TRUE(run_until([&] { return silent.is_closed && dripping.is_closed; }, std::chrono::seconds(5)));
+  ASSERT_TRUE(
+      run_until([&] { return silent.is_closed && dripping.is_closed; }, std::chrono::seconds(5)));
   timer.cancel();
   EXPECT_TRUE(a->connected.empty());
 }
@@ -157,8 +160,9 @@ TEST_F(HostTest, ConnectionsAreLimited) {
   std::vector<std::unique_ptr<RawPeer>> peers;
   for (int i = 0; i < 5; ++i) peers.push_back(std::make_unique<RawPeer>(io, a->address));
   ASSERT_TRUE(run_until([&] {
-    return a->connected.size() == 3 &&
-           std::ranges::count_if(peers, [](const auto& peer) { return peer->client.is_closed; }) == 2;
+    return a->connected.size() == 3 && std::ranges::count_if(peers, [](const auto& peer) {
+                                         return peer->client.is_closed;
+                                       }) == 2;
   }));
 
   config = quick_config();
@@ -208,7 +212,8 @@ TEST_F(HostTest, YamuxViolationsEndTheConnection) {
     void on_pong(std::uint32_t) override {}
     void on_go_away(std::uint32_t) override {}
   } ignore;
-  std::vector<std::uint8_t> grant{0, 1, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(id), 0, 0x10, 0, 0};
+  std::vector<std::uint8_t> grant{0, 1,    0, 0, 0, 0, 0, static_cast<std::uint8_t>(id),
+                                  0, 0x10, 0, 0};
   ASSERT_TRUE(peer.link.session().receive(grant, ignore));
   peer.flush();
   ASSERT_TRUE(run_until([&] { return a->disconnected.size() == 1; }));
@@ -239,7 +244,8 @@ TEST_F(HostTest, APingFloodIsAnsweredAndOneWithoutReadingIsHeldBack) {
     std::vector<std::uint8_t> out;
     ASSERT_TRUE(greedy.link.take_output(out, 1u << 20));
     for (std::size_t at = 0; at < out.size() && refused < 20;) {
-      const std::size_t put = greedy.client.socket.write_some(boost::asio::buffer(out.data() + at, out.size() - at), error);
+      const std::size_t put = greedy.client.socket.write_some(
+          boost::asio::buffer(out.data() + at, out.size() - at), error);
       at += put;
       accepted += put;
       if (put == 0) ++refused;
@@ -257,7 +263,8 @@ TEST_F(HostTest, StreamsThatNeverAgreeOnAProtocolEnd) {
   ASSERT_TRUE(run_until([&] { return a->connected.size() == 1; }));
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(peer.link.session().open());
   peer.flush();
-  ASSERT_TRUE(run_until([&] { return peer.resets == 11; })) << "and the host's own identify, which was not answered";
+  ASSERT_TRUE(run_until([&] { return peer.resets == 11; }))
+      << "and the host's own identify, which was not answered";
   EXPECT_TRUE(a->disconnected.empty());
 }
 

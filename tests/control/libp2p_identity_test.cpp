@@ -1,4 +1,5 @@
-// Identities, peer ids, p2p.key and multiaddrs against values produced by js-libp2p and against broken input.
+// Identities, peer ids, p2p.key and multiaddrs against values produced by js-libp2p and against
+// broken input.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,7 +27,8 @@ std::array<std::uint8_t, 32> seed_from(const std::vector<std::uint8_t>& bytes) {
 class KeyFileTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("corelay_p2p_key_" + std::to_string(::getpid()));
+    folder_ =
+        std::filesystem::temp_directory_path() / ("corelay_p2p_key_" + std::to_string(::getpid()));
     std::filesystem::create_directories(folder_);
     path_ = (folder_ / "p2p.key").string();
   }
@@ -34,7 +36,8 @@ class KeyFileTest : public ::testing::Test {
 
   void write(const std::vector<std::uint8_t>& bytes) const {
     std::ofstream file(path_, std::ios::binary);
-    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    file.write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
   }
   void write_payload(std::string_view payload) const {
     std::vector<std::uint8_t> bytes(8);
@@ -50,7 +53,8 @@ class KeyFileTest : public ::testing::Test {
 TEST(IdentityTest, MatchesJsVectors) {
   for (const auto& v : vectors()["identity"]) {
     const Identity identity = Identity::from_seed(seed_from(from_hex(v["seed"])));
-    EXPECT_EQ(to_hex(format_key_message(KeyType::ed25519, identity.public_key())), v["public_key_pb"]);
+    EXPECT_EQ(to_hex(format_key_message(KeyType::ed25519, identity.public_key())),
+              v["public_key_pb"]);
     EXPECT_EQ(to_hex(identity.peer_id().bytes()), v["peer_id_multihash"]);
     EXPECT_EQ(identity.peer_id().text(), v["peer_id_base58"]);
     for (const char* form : {"peer_id_base58", "peer_id_cidv1_base32"}) {
@@ -88,9 +92,9 @@ TEST(PeerIdTest, ReadsAllSpecKeyTypes) {
 }
 
 TEST(PeerIdTest, RefusesBrokenText) {
-  for (const char* text :
-       {"", "hello", "12D3KooW0000", "Qm", "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi",
-        "b!!!", "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH", "1", "z"}) {
+  for (const char* text : {"", "hello", "12D3KooW0000", "Qm",
+                           "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi", "b!!!",
+                           "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH", "1", "z"}) {
     EXPECT_EQ(PeerId::parse(text).error().code, ErrorCode::malformed) << text;
   }
   EXPECT_FALSE(PeerId::parse(std::string(5000, '1')));
@@ -106,8 +110,9 @@ TEST(BaseTextTest, RoundTripsAndRefusesOtherForms) {
     EXPECT_EQ(from_base64(to_base64(part)), expected);
   }
   EXPECT_EQ(to_base64(as_bytes("any carnal pleas")), "YW55IGNhcm5hbCBwbGVhcw==");
-  EXPECT_FALSE(from_base64("YW55"
-                           "IA="));
+  EXPECT_FALSE(
+      from_base64("YW55"
+                  "IA="));
   EXPECT_FALSE(from_base64("YR=="));  // stray bits under the padding
   EXPECT_FALSE(from_base58("0OIl"));
 }
@@ -117,12 +122,14 @@ TEST(KeyFileCrc, MatchesTheCheckValue) {
 }
 
 TEST_F(KeyFileTest, RoundTripsInTheVendorsFormat) {
-  const Identity identity = Identity::from_seed(seed_from(from_hex(vectors()["identity"][0]["seed"])));
+  const Identity identity =
+      Identity::from_seed(seed_from(from_hex(vectors()["identity"][0]["seed"])));
   ASSERT_TRUE(identity.save(path_));
   std::ifstream file(path_, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};
   const std::string payload = bytes.substr(8);
-  EXPECT_EQ(payload, "{\"Key\":\"" + to_base64(from_hex(vectors()["identity"][0]["private_key_pb"])) +
+  EXPECT_EQ(payload, "{\"Key\":\"" +
+                         to_base64(from_hex(vectors()["identity"][0]["private_key_pb"])) +
                          "\",\"ID\":\"12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5\"}");
   EXPECT_EQ(load_le<std::uint64_t>(as_bytes(bytes).data()), crc64_iso(as_bytes(payload)));
 
@@ -141,7 +148,8 @@ TEST_F(KeyFileTest, NewFileIsPrivateAndAnOldModeIsKept) {
   ASSERT_TRUE(Identity::generate().save(path_));
   ASSERT_EQ(::stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0640u);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1) << "temporary file left";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1)
+      << "temporary file left";
 }
 
 TEST_F(KeyFileTest, ErrorsNameFileAndReason) {
@@ -153,7 +161,8 @@ TEST_F(KeyFileTest, ErrorsNameFileAndReason) {
   EXPECT_EQ(error.where, path_);
   EXPECT_EQ(error.what, "file is too short");
 
-  auto bytes = format_key_file(std::vector<std::uint8_t>(64), PeerId::from_ed25519(std::vector<std::uint8_t>(32)));
+  auto bytes = format_key_file(std::vector<std::uint8_t>(64),
+                               PeerId::from_ed25519(std::vector<std::uint8_t>(32)));
   bytes.back() ^= 1;
   write(bytes);
   error = Identity::load(path_).error();
@@ -197,7 +206,8 @@ TEST_F(KeyFileTest, RefusesWhatIsNotItsKey) {
   write_payload(payload(old_form, id));
   EXPECT_TRUE(Identity::load(path_)) << "96-byte form";
 
-  write_payload(payload(format_key_message(KeyType::secp256k1, std::vector<std::uint8_t>(32, 7)), id));
+  write_payload(
+      payload(format_key_message(KeyType::secp256k1, std::vector<std::uint8_t>(32, 7)), id));
   const auto error = Identity::load(path_).error();
   EXPECT_EQ(error.code, ErrorCode::invalid_argument);
   EXPECT_NE(error.what.find("Secp256k1"), std::string::npos);
@@ -220,7 +230,8 @@ TEST(MultiaddrTest, MatchesJsVectors) {
 
 TEST(MultiaddrTest, TellsItsParts) {
   const PeerId peer = Identity::generate().peer_id();
-  const auto address = Multiaddr::parse("/dns4/relay.example.com/tcp/7070/p2p/" + peer.text()).value();
+  const auto address =
+      Multiaddr::parse("/dns4/relay.example.com/tcp/7070/p2p/" + peer.text()).value();
   EXPECT_EQ(address.host(), "relay.example.com");
   EXPECT_TRUE(address.is_dns());
   EXPECT_EQ(address.tcp_port(), 7070);
@@ -245,17 +256,26 @@ TEST(MultiaddrTest, TellsItsParts) {
 
 TEST(MultiaddrTest, ErrorsNameTheComponent) {
   const std::vector<std::pair<std::string, std::string>> cases{
-      {"", "expected '/'"},          {"ip4/1.2.3.4", "expected '/'"},  {"/", "unknown component ''"},
-      {"/ip4", "/ip4: value missing"}, {"/ip4/1.2.3", "/ip4: expected"}, {"/ip6/1.2.3.4", "/ip6: expected"},
-      {"/ip4/1.2.3.4/tcp/65536", "/tcp: expected a port"}, {"/ip4/1.2.3.4/tcp/x", "/tcp: expected a port"},
-      {"/ip4/1.2.3.4/tcp/-1", "/tcp: expected"}, {"/ip4/1.2.3.4/tcp/", "/tcp: value missing"},
-      {"/foo/1", "unknown component 'foo'"}, {"/dns/a b/tcp/1", "/dns: expected"},
-      {"/ip4/1.2.3.4/tcp/1/p2p/zzz", "/p2p: "}, {"//tcp/1", "unknown component ''"}};
+      {"", "expected '/'"},
+      {"ip4/1.2.3.4", "expected '/'"},
+      {"/", "unknown component ''"},
+      {"/ip4", "/ip4: value missing"},
+      {"/ip4/1.2.3", "/ip4: expected"},
+      {"/ip6/1.2.3.4", "/ip6: expected"},
+      {"/ip4/1.2.3.4/tcp/65536", "/tcp: expected a port"},
+      {"/ip4/1.2.3.4/tcp/x", "/tcp: expected a port"},
+      {"/ip4/1.2.3.4/tcp/-1", "/tcp: expected"},
+      {"/ip4/1.2.3.4/tcp/", "/tcp: value missing"},
+      {"/foo/1", "unknown component 'foo'"},
+      {"/dns/a b/tcp/1", "/dns: expected"},
+      {"/ip4/1.2.3.4/tcp/1/p2p/zzz", "/p2p: "},
+      {"//tcp/1", "unknown component ''"}};
   for (const auto& [text, what] : cases) {
     const auto address = Multiaddr::parse(text);
     ASSERT_FALSE(address) << text;
     EXPECT_EQ(address.error().code, ErrorCode::malformed);
-    EXPECT_NE(address.error().what.find(what), std::string::npos) << text << " -> " << address.error().what;
+    EXPECT_NE(address.error().what.find(what), std::string::npos)
+        << text << " -> " << address.error().what;
   }
   EXPECT_FALSE(Multiaddr::parse("/dns/" + std::string(2000, 'a')));
 }

@@ -1,4 +1,5 @@
-// Two links joined in memory: the whole way from the first byte to streams, whatever way the bytes are cut.
+// Two links joined in memory: the whole way from the first byte to streams, whatever way the bytes
+// are cut.
 #include "control/libp2p/link.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +28,8 @@ struct Seen : LinkEvents {
 };
 
 struct Pair {
-  explicit Pair(bool dialer_early = true, bool listener_early = true, std::optional<PeerId> expected = {})
+  explicit Pair(bool dialer_early = true, bool listener_early = true,
+                std::optional<PeerId> expected = {})
       : dialer(dialer_identity, {Role::dialer, expected, {}, dialer_early}, dialer_seen),
         listener(listener_identity, {Role::listener, {}, {}, listener_early}, listener_seen) {}
 
@@ -38,7 +40,8 @@ struct Pair {
       moved |= move(listener, dialer, listener_error, dialer_error, rng);
     }
   }
-  static bool move(Link& from, Link& to, std::optional<Error>& from_error, std::optional<Error>& to_error, Rng& rng) {
+  static bool move(Link& from, Link& to, std::optional<Error>& from_error,
+                   std::optional<Error>& to_error, Rng& rng) {
     if (!from.has_output()) return false;
     std::vector<std::uint8_t> bytes;
     const auto taken = from.take_output(bytes, 4096);
@@ -98,7 +101,8 @@ TEST(LinkTest, WrongPeerIsRefused) {
   pair.run(rng);
   ASSERT_TRUE(pair.dialer_error);
   EXPECT_EQ(pair.dialer_error->code, ErrorCode::unauthenticated);
-  EXPECT_NE(pair.dialer_error->what.find(pair.listener_identity.peer_id().text()), std::string::npos);
+  EXPECT_NE(pair.dialer_error->what.find(pair.listener_identity.peer_id().text()),
+            std::string::npos);
   EXPECT_FALSE(pair.dialer.is_ready());
   EXPECT_FALSE(pair.listener.is_ready()) << "the dialer must not prove itself to the wrong peer";
 }

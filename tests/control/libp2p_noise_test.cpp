@@ -1,4 +1,5 @@
-// The Noise handshake and the records after it, against the cacophony vector and against js-libp2p's bytes.
+// The Noise handshake and the records after it, against the cacophony vector and against
+// js-libp2p's bytes.
 #include <gtest/gtest.h>
 
 #include "codec/rng.h"
@@ -30,8 +31,10 @@ std::vector<std::uint8_t> sealed_record(RecordCipher& cipher, Bytes plain) {
 TEST(NoiseTest, MatchesCacophony) {
   const auto& v = vectors()["noise_xx_cacophony"];
   const auto prologue = from_hex(v["init_prologue"]);
-  NoiseHandshake dialer(Role::dialer, keys_of(v["init_static"]), keys_of(v["init_ephemeral"]), prologue);
-  NoiseHandshake listener(Role::listener, keys_of(v["resp_static"]), keys_of(v["resp_ephemeral"]), prologue);
+  NoiseHandshake dialer(Role::dialer, keys_of(v["init_static"]), keys_of(v["init_ephemeral"]),
+                        prologue);
+  NoiseHandshake listener(Role::listener, keys_of(v["resp_static"]), keys_of(v["resp_ephemeral"]),
+                          prologue);
   for (std::size_t i = 0; i < 3; ++i) {
     NoiseHandshake& writer = i % 2 == 0 ? dialer : listener;
     NoiseHandshake& reader = i % 2 == 0 ? listener : dialer;
@@ -67,8 +70,10 @@ TEST(NoiseTest, MatchesJsHandshake) {
   NoiseHandshake listener(Role::listener, listener_static, keys_of(v["resp_ephemeral"]));
 
   const std::array<std::string_view, 1> muxers{"/yamux/1.0.0"};
-  const auto payload_dialer = format_noise_payload(dialer_identity, dialer_static.public_key, muxers);
-  const auto payload_listener = format_noise_payload(listener_identity, listener_static.public_key, muxers);
+  const auto payload_dialer =
+      format_noise_payload(dialer_identity, dialer_static.public_key, muxers);
+  const auto payload_listener =
+      format_noise_payload(listener_identity, listener_static.public_key, muxers);
   EXPECT_EQ(to_hex(payload_dialer), v["payload_init"]);
   EXPECT_EQ(to_hex(payload_listener), v["payload_resp"]);
 
@@ -95,7 +100,8 @@ TEST(NoiseTest, MatchesJsHandshake) {
   RecordCipher send(secrets.send);
   RecordCipher receive(listener.secrets().send);
   EXPECT_EQ(to_hex(Bytes(sealed_record(send, from_hex(v["t1_plain"]))).subspan(2)), v["t1_i2r_n0"]);
-  EXPECT_EQ(to_hex(Bytes(sealed_record(receive, from_hex(v["t2_plain"]))).subspan(2)), v["t2_r2i_n0"]);
+  EXPECT_EQ(to_hex(Bytes(sealed_record(receive, from_hex(v["t2_plain"]))).subspan(2)),
+            v["t2_r2i_n0"]);
   EXPECT_EQ(to_hex(Bytes(sealed_record(send, {})).subspan(2)), v["t3_i2r_n1_empty"]);
 }
 
@@ -131,7 +137,8 @@ TEST(NoisePayloadTest, RefusesForeignSignaturesAndGarbage) {
   const auto peer = parse_noise_payload(payload, ours.public_key);
   ASSERT_TRUE(peer);
   EXPECT_TRUE(peer->muxers.empty());
-  EXPECT_EQ(parse_noise_payload(payload, other.public_key).error().code, ErrorCode::unauthenticated);
+  EXPECT_EQ(parse_noise_payload(payload, other.public_key).error().code,
+            ErrorCode::unauthenticated);
   EXPECT_EQ(parse_noise_payload({}, ours.public_key).error().code, ErrorCode::malformed);
   for (std::size_t n = 0; n < payload.size(); ++n) {
     EXPECT_FALSE(parse_noise_payload(Bytes(payload).first(n), ours.public_key)) << n;
@@ -153,7 +160,8 @@ TEST(RecordTest, CutsAStreamAtAnySplit) {
     std::size_t at = 0;
     std::size_t seen = 0;
     while (at < stream.size()) {
-      const std::size_t step = std::min<std::size_t>(1 + rng.below(round < 10 ? 5000 : 90000), stream.size() - at);
+      const std::size_t step =
+          std::min<std::size_t>(1 + rng.below(round < 10 ? 5000 : 90000), stream.size() - at);
       reader.add(Bytes(stream).subspan(at, step));
       at += step;
       while (const auto record = reader.next()) {
@@ -173,7 +181,8 @@ TEST(RecordTest, OpensInOrderOnly) {
   auto second = sealed_record(send, as_bytes("second"));
   RecordCipher receive(key);
   auto swapped = second;
-  EXPECT_EQ(receive.open(MutableBytes(swapped).subspan(2)).error().code, ErrorCode::unauthenticated);
+  EXPECT_EQ(receive.open(MutableBytes(swapped).subspan(2)).error().code,
+            ErrorCode::unauthenticated);
   RecordCipher receive_again(key);
   EXPECT_EQ(as_text(receive_again.open(MutableBytes(first).subspan(2)).value()), "first");
   EXPECT_EQ(as_text(receive_again.open(MutableBytes(second).subspan(2)).value()), "second");

@@ -1,4 +1,5 @@
-// Known values for the libp2p tests: tests/control/vectors/libp2p.json (made with js-libp2p and fixed keys) and hex.
+// Known values for the libp2p tests: tests/control/vectors/libp2p.json (made with js-libp2p and
+// fixed keys) and hex.
 #pragma once
 
 #include <cstdint>

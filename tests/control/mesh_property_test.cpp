@@ -1,5 +1,6 @@
-// Random lives of small meshes: whatever happens, once it stops, every mesh is within its degrees and symmetric. That no
-// graft is sent during a backoff is asserted by the toy network all along. RC_PARAMS overrides the seed.
+// Random lives of small meshes: whatever happens, once it stops, every mesh is within its degrees
+// and symmetric. That no graft is sent during a backoff is asserted by the toy network all along.
+// RC_PARAMS overrides the seed.
 #include <rapidcheck.h>
 
 #include <algorithm>
@@ -22,7 +23,8 @@ struct Life {
   Rng rng;
   std::vector<bool> is_in;  // node * 2 + topic
 
-  Life(std::uint64_t seed, std::size_t nodes, const MeshParams& params) : net(seed), rng(seed ^ 0x5eed), is_in(nodes * 2) {
+  Life(std::uint64_t seed, std::size_t nodes, const MeshParams& params)
+      : net(seed), rng(seed ^ 0x5eed), is_in(nodes * 2) {
     for (std::size_t i = 0; i < nodes; ++i) {
       net.add(params);
       join(i);
@@ -59,21 +61,27 @@ struct Life {
   std::string flaw(const MeshParams& params) {
     for (std::size_t topic = 0; topic < 2; ++topic) {
       std::size_t members = 0;
-      for (std::size_t i = 0; i < net.size(); ++i) members += net.is_up(i) && is_in[i * 2 + topic] ? 1 : 0;
+      for (std::size_t i = 0; i < net.size(); ++i)
+        members += net.is_up(i) && is_in[i * 2 + topic] ? 1 : 0;
       for (std::size_t i = 0; i < net.size(); ++i) {
         if (!net.is_up(i)) continue;
         const std::vector<std::string> mesh = net.mesh(i).mesh_peers(topics[topic]);
-        const std::size_t wanted = is_in[i * 2 + topic] ? std::min(params.degree_min, members - 1) : 0;
-        const std::string where = ToyNetwork::name_of(i) + " has " + std::to_string(mesh.size()) + " in " + topics[topic];
+        const std::size_t wanted =
+            is_in[i * 2 + topic] ? std::min(params.degree_min, members - 1) : 0;
+        const std::string where =
+            ToyNetwork::name_of(i) + " has " + std::to_string(mesh.size()) + " in " + topics[topic];
         if (mesh.size() < wanted) return where + ", too few";
         if (mesh.size() > params.degree_max) return where + ", too many";
         for (const std::string& peer : mesh) {
-          const std::vector<std::string> back = net.mesh(std::stoul(peer.substr(5))).mesh_peers(topics[topic]);
-          if (std::count(back.begin(), back.end(), ToyNetwork::name_of(i)) == 0) return where + ", one-sided";
+          const std::vector<std::string> back =
+              net.mesh(std::stoul(peer.substr(5))).mesh_peers(topics[topic]);
+          if (std::count(back.begin(), back.end(), ToyNetwork::name_of(i)) == 0)
+            return where + ", one-sided";
         }
         if (!is_in[i * 2 + topic]) continue;
         const auto route = net.route(i, topics[topic]);
-        if (!route || (!mesh.empty() && route->next_hops != mesh)) return where + ", but another route";
+        if (!route || (!mesh.empty() && route->next_hops != mesh))
+          return where + ", but another route";
       }
     }
     return {};
@@ -109,7 +117,8 @@ TEST(MeshProperty, EveryMeshSettlesWithinItsDegreesAndSymmetric) {
     for (int second = 0; second < 400 && good < 20; ++second) {
       life.net.run_for(seconds(1));
       // A graft or a prune may be on its way right now; a few milliseconds on it has arrived.
-      for (int tries = 0; tries < 3 && !life.flaw(params).empty(); ++tries) life.net.run_for(milliseconds(8));
+      for (int tries = 0; tries < 3 && !life.flaw(params).empty(); ++tries)
+        life.net.run_for(milliseconds(8));
       good = life.flaw(params).empty() ? good + 1 : 0;
     }
     RC_ASSERT(good == 20);
@@ -144,12 +153,14 @@ TEST(MeshProperty, RandomControlBytesNeverBreakTheBounds) {
       }
       for (int i = *rc::gen::inRange(0, 5); i > 0; --i) {
         KnownPeer* peer = control.add_peers();
-        peer->set_peer(*rc::gen::element<std::string>("a", "me", "x", "y", "z") + std::to_string(*rc::gen::inRange(0, 9)));
+        peer->set_peer(*rc::gen::element<std::string>("a", "me", "x", "y", "z") +
+                       std::to_string(*rc::gen::inRange(0, 9)));
         peer->add_addresses("/ip4/1.2.3.4/tcp/" + std::to_string(*rc::gen::inRange(0, 9)));
       }
       std::string bytes = control.SerializeAsString();
       if (!bytes.empty() && *rc::gen::inRange(0, 4) == 0) {
-        bytes[*rc::gen::inRange<std::size_t>(0, bytes.size())] ^= static_cast<char>(*rc::gen::inRange(1, 256));
+        bytes[*rc::gen::inRange<std::size_t>(0, bytes.size())] ^=
+            static_cast<char>(*rc::gen::inRange(1, 256));
       }
       const std::vector<std::string> before = mesh.topic_peers("t0");
       const bool is_taken = mesh.on_control({}, "a", as_bytes(bytes), out);

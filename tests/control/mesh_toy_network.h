@@ -1,5 +1,6 @@
-/// Several Mesh objects joined by an ordered, delayed network of their own: what a driver does, in few lines. Checks as
-/// it goes that nobody is grafted during a backoff and that control messages parse.
+/// Several Mesh objects joined by an ordered, delayed network of their own: what a driver does, in
+/// few lines. Checks as it goes that nobody is grafted during a backoff and that control messages
+/// parse.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,7 +24,9 @@ class ToyNetwork {
   explicit ToyNetwork(std::uint64_t seed) : rng_(seed) {}
 
   static std::string name_of(std::size_t i) { return "node-" + std::to_string(i); }
-  static std::string address_of(std::size_t i) { return "/ip4/10.0.0." + std::to_string(i) + "/tcp/7070"; }
+  static std::string address_of(std::size_t i) {
+    return "/ip4/10.0.0." + std::to_string(i) + "/tcp/7070";
+  }
 
   std::size_t add(const MeshParams& params) {
     nodes_.push_back({});
@@ -34,8 +37,8 @@ class ToyNetwork {
   }
   void start(std::size_t i) {
     ++nodes_[i].life;
-    nodes_[i].mesh =
-        std::make_unique<Mesh>(nodes_[i].params, name_of(i), std::vector<std::string>{address_of(i)}, rng_.next());
+    nodes_[i].mesh = std::make_unique<Mesh>(nodes_[i].params, name_of(i),
+                                            std::vector<std::string>{address_of(i)}, rng_.next());
     nodes_[i].routes.clear();
     nodes_[i].quiet_until.clear();
   }
@@ -44,9 +47,10 @@ class ToyNetwork {
     nodes_[i].mesh.reset();
     ++nodes_[i].life;
     for (std::size_t j = 0; j < nodes_.size(); ++j) {
-      if (links_.erase(key(i, j)) != 0) at(delay(), j, [this, i, j](MeshOutbox& out) {
-        if (links_.count(key(i, j)) == 0) nodes_[j].mesh->on_disconnected(now, name_of(i), out);
-      });
+      if (links_.erase(key(i, j)) != 0)
+        at(delay(), j, [this, i, j](MeshOutbox& out) {
+          if (links_.count(key(i, j)) == 0) nodes_[j].mesh->on_disconnected(now, name_of(i), out);
+        });
     }
   }
   void disconnect(std::size_t i, std::size_t j) {
@@ -93,7 +97,8 @@ class ToyNetwork {
         now = std::max(now, next);
         Arrival arrival = std::move(queue_.begin()->second);
         queue_.erase(queue_.begin());
-        if (nodes_[arrival.node].mesh == nullptr || nodes_[arrival.node].life != arrival.life) continue;
+        if (nodes_[arrival.node].mesh == nullptr || nodes_[arrival.node].life != arrival.life)
+          continue;
         MeshOutbox out;
         arrival.call(out);
         drive(arrival.node, out);
@@ -124,7 +129,7 @@ class ToyNetwork {
   Duration dial_delay = dataplane::milliseconds(6);
   Duration session_delay = dataplane::milliseconds(3);
   std::set<std::pair<std::size_t, std::size_t>> unreachable;  // dials that fail, as (from, to)
-  std::size_t sessions_refused_from = SIZE_MAX;               // no session ever comes up with this node
+  std::size_t sessions_refused_from = SIZE_MAX;  // no session ever comes up with this node
 
  private:
   struct Node {
@@ -133,7 +138,8 @@ class ToyNetwork {
     std::uint64_t life = 0;
     std::size_t dials = 0;
     std::map<std::string, RouteChanged> routes;
-    std::map<std::pair<std::string, std::string>, Instant> quiet_until;  // (peer, topic): no graft before
+    std::map<std::pair<std::string, std::string>, Instant>
+        quiet_until;  // (peer, topic): no graft before
   };
   struct Arrival {
     std::size_t node = 0;
@@ -149,7 +155,8 @@ class ToyNetwork {
                            rng_.below(static_cast<std::uint64_t>((delay_max - delay_min).ns + 1)))};
   }
   void at(Duration after, std::size_t node, std::function<void(MeshOutbox&)> call) {
-    queue_.emplace(std::make_pair(now + after, order_++), Arrival{node, nodes_[node].life, std::move(call)});
+    queue_.emplace(std::make_pair(now + after, order_++),
+                   Arrival{node, nodes_[node].life, std::move(call)});
   }
   void lose(std::size_t i, std::size_t j) {
     at(delay(), j, [this, i, j](MeshOutbox& out) {
@@ -163,11 +170,13 @@ class ToyNetwork {
     const auto up = [&](std::size_t here, std::size_t there, bool is_outbound) {
       last_[{there, here}] = {};
       at({}, here, [this, here, there, is_outbound, connection](MeshOutbox& out) {
-        if (link(here, there) == connection) nodes_[here].mesh->on_connected(now, name_of(there), is_outbound, out);
+        if (link(here, there) == connection)
+          nodes_[here].mesh->on_connected(now, name_of(there), is_outbound, out);
       });
       if (here == sessions_refused_from || there == sessions_refused_from) return;
       at(session_delay, here, [this, here, there, connection](MeshOutbox& out) {
-        if (link(here, there) == connection) nodes_[here].mesh->on_session(now, name_of(there), out);
+        if (link(here, there) == connection)
+          nodes_[here].mesh->on_session(now, name_of(there), out);
       });
     };
     up(from, to, true);
@@ -198,11 +207,15 @@ class ToyNetwork {
     const std::uint64_t connection = link(i, j);
     ASSERT_LE(control.bytes.size(), control_bytes_max);
     MeshControl message;
-    ASSERT_TRUE(message.ParseFromArray(control.bytes.data(), static_cast<int>(control.bytes.size())));
-    for (const std::string& topic : message.graft()) {
+    ASSERT_TRUE(
+        message.ParseFromArray(control.bytes.data(), static_cast<int>(control.bytes.size())));
+    MeshControl grafts = message;
+    grafts.mutable_graft()->MergeFrom(message.urgent_graft());
+    for (const std::string& topic : grafts.graft()) {
       const auto quiet = nodes_[i].quiet_until.find({control.peer, topic});
       if (quiet != nodes_[i].quiet_until.end()) {
-        ASSERT_GE(now, quiet->second) << name_of(i) << " grafts " << control.peer << " during a backoff";
+        ASSERT_GE(now, quiet->second)
+            << name_of(i) << " grafts " << control.peer << " during a backoff";
       }
     }
     for (const Prune& prune : message.prune()) quieten(i, control.peer, prune);
@@ -226,15 +239,19 @@ class ToyNetwork {
       if (const auto* control = std::get_if<SendControl>(&action)) send(i, *control);
       if (const auto* wanted = std::get_if<Dial>(&action)) dial(i, wanted->target);
       if (const auto* gone = std::get_if<Disconnect>(&action)) disconnect(i, index_of(gone->peer));
-      if (const auto* changed = std::get_if<RouteChanged>(&action)) nodes_[i].routes[changed->topic] = *changed;
-      if (const auto* removed = std::get_if<RouteRemoved>(&action)) nodes_[i].routes.erase(removed->topic);
+      if (const auto* changed = std::get_if<RouteChanged>(&action))
+        nodes_[i].routes[changed->topic] = *changed;
+      if (const auto* removed = std::get_if<RouteRemoved>(&action))
+        nodes_[i].routes.erase(removed->topic);
     }
   }
 
   Rng rng_;
   std::vector<Node> nodes_;
-  std::map<std::pair<std::size_t, std::size_t>, std::uint64_t> links_;  // (low, high): connection number
-  std::map<std::pair<std::size_t, std::size_t>, Instant> last_;         // (from, to): last arrival, keeps order
+  std::map<std::pair<std::size_t, std::size_t>, std::uint64_t>
+      links_;  // (low, high): connection number
+  std::map<std::pair<std::size_t, std::size_t>, Instant>
+      last_;  // (from, to): last arrival, keeps order
   std::map<std::pair<Instant, std::uint64_t>, Arrival> queue_;
   std::uint64_t order_ = 0;
   std::uint64_t connection_ = 0;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/post.hpp>
 #include <deque>
 #include <numeric>
 
@@ -204,7 +205,9 @@ Expected<AgreedSession> answer_to(const std::function<void(session::SessionHello
   change(hello);
   const std::string bytes = hello.SerializeAsString();
   EXPECT_TRUE(a->write_message(as_bytes(bytes)).has_value());
-  if (confirm) EXPECT_TRUE(a->write_message({}).has_value());
+  if (confirm) {
+    EXPECT_TRUE(a->write_message({}).has_value());
+  }
   io.run();
   return *outcome;
 }

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/rng.h"
-#include "node_world.h"
+#include "tests/control/node_world.h"
 #include "proto/sidecar.pb.h"
 #include "proto/trace.pb.h"
 
@@ -46,8 +46,8 @@ FlagValue bootstrap_to(TestNode& node) { return {"node.bootstrap_peers", node.ad
 
 TEST(Node, MessagesOfAllSizesReachThreeNodesOnceEach) {
   TestNode first;
-  TestNode second({bootstrap_to(first)});
-  TestNode third({bootstrap_to(first)});
+  TestNode second(Settings{bootstrap_to(first)});
+  TestNode third(Settings{bootstrap_to(first)});
   std::vector<std::shared_ptr<Listener>> listeners;
   for (TestNode* node : {&first, &second, &third}) {
     listeners.push_back(std::make_shared<Listener>());
@@ -82,7 +82,7 @@ TEST(Node, MessagesOfAllSizesReachThreeNodesOnceEach) {
 }
 
 TEST(Node, APublishWithoutPeersIsRefusedAfterTheHold) {
-  TestNode alone({{"publish.hold_ms", "100"}});
+  TestNode alone(Settings{{"publish.hold_ms", "100"}});
   const auto result = alone.publish("demo", test_payload(100, 1));
   ASSERT_FALSE(result.outcome.has_value());
   EXPECT_EQ(result.outcome.error().code, ErrorCode::unavailable);
@@ -94,7 +94,7 @@ TEST(Node, APublishIsHeldUntilASubscriberComes) {
   TestNode publisher;
   const auto payload = test_payload(20'000, 2);
   auto outcome = std::async(std::launch::async, [&] { return publisher.publish("demo", payload); });
-  TestNode late({bootstrap_to(publisher)});
+  TestNode late(Settings{bootstrap_to(publisher)});
   const auto listener = std::make_shared<Listener>();
   late->subscribe(listener, {"demo"});
   ASSERT_TRUE(listener->wait_for(1));
@@ -104,7 +104,7 @@ TEST(Node, APublishIsHeldUntilASubscriberComes) {
 }
 
 TEST(Node, RefusalsSayWhy) {
-  TestNode node({{"relay.message_bytes_max", "1000"}});
+  TestNode node(Settings{{"relay.message_bytes_max", "1000"}});
   const auto large = node.publish("demo", test_payload(1001, 3));
   ASSERT_FALSE(large.outcome.has_value());
   EXPECT_EQ(large.outcome.error().code, ErrorCode::too_large);
@@ -115,7 +115,7 @@ TEST(Node, RefusalsSayWhy) {
 
 TEST(Node, TheSameBytesGoThroughOnceAndTheSecondPublishHearsIt) {
   TestNode first;
-  TestNode second({bootstrap_to(first)});
+  TestNode second(Settings{bootstrap_to(first)});
   const auto here = std::make_shared<Listener>();
   const auto there = std::make_shared<Listener>();
   first->subscribe(here, {"demo"});
@@ -138,7 +138,7 @@ TEST(Node, TheSameBytesGoThroughOnceAndTheSecondPublishHearsIt) {
 
 TEST(Node, ClientsGetTheirOwnTopicsOnly) {
   TestNode first;
-  TestNode second({bootstrap_to(first)});
+  TestNode second(Settings{bootstrap_to(first)});
   const auto red = std::make_shared<Listener>();
   const auto blue = std::make_shared<Listener>();
   second->subscribe(red, {"red"});
@@ -160,8 +160,8 @@ TEST(Node, ClientsGetTheirOwnTopicsOnly) {
 
 TEST(Node, AnotherClusterIsRefused) {
   TestNode first;
-  TestNode other({bootstrap_to(first), {"node.cluster_id", "another"}});
-  TestNode lanes({bootstrap_to(first)});
+  TestNode other(Settings{bootstrap_to(first), {"node.cluster_id", "another"}});
+  TestNode lanes(Settings{bootstrap_to(first)});
   ASSERT_TRUE(has_sessions(lanes, 1));  // by then `other` has been refused at least once, too
   EXPECT_EQ(other.on_control([&] { return other->peers().sessions(); }), 0U);
   EXPECT_EQ(first.on_control([&] { return first->peers().sessions(); }), 1U);
@@ -173,7 +173,7 @@ TEST(Node, BothSidesDiallingEachOtherEndUpWithOneSession) {
   TestNode first;
   const auto identity = libp2p::Identity::generate();
   for (int round = 0; round < 3; ++round) {
-    TestNode second({bootstrap_to(first)}, identity);
+    TestNode second(Settings{bootstrap_to(first)}, identity);
     // The first learns the second's address from it and may dial back at the same moment.
     ASSERT_TRUE(has_sessions(second, 1));
     ASSERT_TRUE(has_sessions(first, 1));
@@ -185,8 +185,8 @@ TEST(Node, BothSidesDiallingEachOtherEndUpWithOneSession) {
 }
 
 TEST(Node, MessagesPassWhileKeysAreRenewed) {
-  TestNode first({{"session.rekey_s", "1"}});
-  TestNode second({bootstrap_to(first), {"session.rekey_s", "1"}});
+  TestNode first(Settings{{"session.rekey_s", "1"}});
+  TestNode second(Settings{bootstrap_to(first), {"session.rekey_s", "1"}});
   const auto listener = std::make_shared<Listener>();
   second->subscribe(listener, {"demo"});
   ASSERT_TRUE(has_sessions(first, 1));
@@ -206,7 +206,7 @@ TEST(Node, ARestartedNodeIsTakenBackWithItsIdentity) {
   const auto identity = libp2p::Identity::generate();
   const auto listener = std::make_shared<Listener>();
   for (std::uint64_t life = 0; life < 2; ++life) {
-    TestNode second({bootstrap_to(first)}, identity);
+    TestNode second(Settings{bootstrap_to(first)}, identity);
     second->subscribe(listener, {"demo"});
     ASSERT_TRUE(has_sessions(second, 1));
     EXPECT_TRUE(first.publish("demo", test_payload(50'000, 20 + life)).outcome.has_value());
@@ -216,7 +216,7 @@ TEST(Node, ARestartedNodeIsTakenBackWithItsIdentity) {
 }
 
 TEST(Node, DrainAnswersWhatIsHeldAndRefusesTheRest) {
-  TestNode node({{"node.drain_ms", "50"}});
+  TestNode node(Settings{{"node.drain_ms", "50"}});
   auto held = std::async(std::launch::async, [&] { return node.publish("demo", test_payload(10, 30)); });
   ASSERT_TRUE(eventually([&] { return node->publisher().in_flight() == 1; }));
   std::promise<void> drained;
@@ -235,7 +235,7 @@ TEST(Node, ATakenPortIsNamedWithARemedy) {
                                   std::pair{std::string("api.port"), first->api_port()},
                                   std::pair{std::string("p2p.port"), first.port()}}) {
     try {
-      TestNode second({{key, std::to_string(port)}});
+      TestNode second(Settings{{key, std::to_string(port)}});
       // TCP and UDP share a number only where the node chose it: a free UDP port beside a taken TCP one is fine.
       FAIL() << key;
     } catch (const std::runtime_error& error) {

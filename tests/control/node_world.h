@@ -20,7 +20,9 @@
 namespace corelay::node {
 
 /// A node's settings for tests: any free ports, the plain-socket backend, no pinning.
-inline std::vector<FlagValue> test_flags() {
+using Settings = std::vector<FlagValue>;
+
+inline Settings test_flags() {
   return {{"p2p.address", "127.0.0.1"},      {"p2p.port", "0"},          {"sidecar.port", "0"},
           {"api.port", "0"},                 {"node.identity_dir", "."}, {"dataplane.backend", "socket"},
           {"dataplane.pin_lcores", "false"}, {"relay.cells_max", "16384"}, {"node.cluster_id", "test"},
@@ -29,7 +31,7 @@ inline std::vector<FlagValue> test_flags() {
 
 class TestNode {
  public:
-  explicit TestNode(std::vector<FlagValue> more = {}, const libp2p::Identity& identity = libp2p::Identity::generate())
+  explicit TestNode(Settings more = {}, const libp2p::Identity& identity = libp2p::Identity::generate())
       : identity_(identity) {
     ConfigSources sources;
     sources.flags = test_flags();

@@ -6,7 +6,7 @@
 
 #include "codec/rng.h"
 #include "control/node/sidecar.h"
-#include "node_world.h"
+#include "tests/control/node_world.h"
 #include "proto/sidecar.grpc.pb.h"
 #include "proto/trace.pb.h"
 
@@ -86,7 +86,7 @@ std::string text_of(std::size_t bytes, std::uint64_t seed) {
 
 TEST(Sidecar, PublishAndSubscribeAsPublishedClientsDo) {
   TestNode first;
-  TestNode second({{"node.bootstrap_peers", first.address()}});
+  TestNode second(Settings{{"node.bootstrap_peers", first.address()}});
   Client subscriber(second);
   ASSERT_TRUE(subscriber.send(2, "demo"));
   ASSERT_TRUE(has_topics(second, 1));
@@ -114,7 +114,7 @@ TEST(Sidecar, PublishAndSubscribeAsPublishedClientsDo) {
 }
 
 TEST(Sidecar, EveryRefusalIsAnAnswer) {
-  TestNode node({{"relay.message_bytes_max", "100"}, {"publish.hold_ms", "50"}});
+  TestNode node(Settings{{"relay.message_bytes_max", "100"}, {"publish.hold_ms", "50"}});
   Client client(node);
   const auto reason_of = [&](int command, const std::string& topic, const std::string& data) {
     EXPECT_TRUE(client.send(command, topic, data));
@@ -146,7 +146,7 @@ TEST(Sidecar, SeveralTopicsInOneCommandAndTheirList) {
 }
 
 TEST(Sidecar, HealthTellsWhatIsMeasured) {
-  TestNode node({{"node.country", "India"}, {"node.country_iso", "IN"}});
+  TestNode node(Settings{{"node.country", "India"}, {"node.country_iso", "IN"}});
   Client client(node);
   grpc::ClientContext context;
   proto::HealthResponse health;
@@ -161,8 +161,8 @@ TEST(Sidecar, HealthTellsWhatIsMeasured) {
 }
 
 TEST(Sidecar, APublisherThatNeverReadsIsNeverBlocked) {
-  TestNode first({{"sidecar.queue_messages_max", "16"}});
-  TestNode second({{"node.bootstrap_peers", first.address()}});
+  TestNode first(Settings{{"sidecar.queue_messages_max", "16"}});
+  TestNode second(Settings{{"node.bootstrap_peers", first.address()}});
   const auto listener = std::make_shared<Listener>();
   second->subscribe(listener, {"demo"});
   ASSERT_TRUE(has_sessions(first, 1));
@@ -172,7 +172,8 @@ TEST(Sidecar, APublisherThatNeverReadsIsNeverBlocked) {
 }
 
 TEST(Sidecar, ASlowClientLosesItsOwnMessagesOnly) {
-  TestNode node({{"sidecar.queue_messages_max", "8"}, {"sidecar.traces", "false"}, {"publish.hold_ms", "60000"}});
+  TestNode node(
+      Settings{{"sidecar.queue_messages_max", "8"}, {"sidecar.traces", "false"}, {"publish.hold_ms", "60000"}});
   Client slow(node);
   ASSERT_TRUE(slow.send(2, "demo"));
   const auto healthy = std::make_shared<Listener>();
@@ -191,7 +192,7 @@ TEST(Sidecar, ASlowClientLosesItsOwnMessagesOnly) {
 }
 
 TEST(Sidecar, StreamsAreBoundedAndEndWhenTheNodeLeaves) {
-  TestNode node({{"sidecar.streams_max", "1"}, {"node.drain_ms", "0"}});
+  TestNode node(Settings{{"sidecar.streams_max", "1"}, {"node.drain_ms", "0"}});
   Client first(node);
   ASSERT_TRUE(first.send(2, "demo"));
   ASSERT_TRUE(has_topics(node, 1));

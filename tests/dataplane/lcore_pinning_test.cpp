@@ -57,6 +57,7 @@ TEST(Pinning, ReadsThisMachine) {
   ASSERT_FALSE(cores->empty());
   for (const Core& core : *cores) EXPECT_GE(core.cpu, 0);
   EXPECT_EQ(nic_numa_node("203.0.113.77"), -1);
+  EXPECT_EQ(nic_numa_node("127.0.0.1"), -1);  // loopback is no device
 }
 
 }  // namespace

@@ -172,8 +172,8 @@ TEST(Relay, StaysNearTheBoundOnAMesh) {
     network.run(seconds(1));
     for (const auto& node : network.nodes()) sent += node.bytes_sent;
     const double copies = static_cast<double>(sent) / static_cast<double>(size) / 8;
-    std::printf("8 nodes, degree 4, 4 MiB, loss %.2f: %.0f ms (bound %.0f), %.2f messages sent per node\n", loss, took_ms,
-                bound_ms, copies);
+    std::printf("8 nodes, degree 4, 4 MiB, loss %.2f: %.0f ms (bound %.0f), %.2f messages sent per node\n", loss,
+                took_ms, bound_ms, copies);
     EXPECT_LT(took_ms, 2.0 * bound_ms);
     EXPECT_LT(copies, 2.2);
   }

@@ -1,6 +1,7 @@
-// A stateful fuzzer of the decoder: bytes choose the size of a generation, then absorb packets of every form, change the
-// backend and start again. Each verdict is held against plain elimination, and each complete generation must decode to
-// its shards. Input: k - 1, shard bytes, then operations as in Session::step().
+// A stateful fuzzer of the decoder: bytes choose the size of a generation, then absorb packets of
+// every form, change the backend and start again. Each verdict is held against plain elimination,
+// and each complete generation must decode to its shards. Input: k - 1, shard bytes, then
+// operations as in Session::step().
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -106,7 +107,8 @@ class Session {
         absorb_systematic(input_.byte());
         break;
       case 4:  // a vector of few values
-        for (int count = input_.byte() % 4; count >= 0; --count) vector[input_.byte() % k_] = input_.byte();
+        for (int count = input_.byte() % 4; count >= 0; --count)
+          vector[input_.byte() % k_] = input_.byte();
         absorb(vector);
         break;
       case 5:  // a vector of another length
@@ -146,7 +148,8 @@ class Session {
     CHECK((absorbed == Absorbed::innovative) == plain_.is_innovative(vector));
     CHECK(absorbed == Absorbed::innovative || absorbed == Absorbed::redundant);
     if (absorbed == Absorbed::innovative) payloads_.push_back(payload_of(vector));
-    CHECK(decoder_.rank() == payloads_.size() && decoder_.is_complete() == (payloads_.size() == k_));
+    CHECK(decoder_.rank() == payloads_.size() &&
+          decoder_.is_complete() == (payloads_.size() == k_));
     if (decoder_.is_complete()) decode();
   }
 

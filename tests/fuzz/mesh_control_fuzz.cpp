@@ -1,5 +1,6 @@
-// Control messages from two peers, of which one is hostile: the input is cut into messages by a length byte pair, each
-// given to a Mesh that takes part in a topic, with time going on between them. Bounds are checked after every message.
+// Control messages from two peers, of which one is hostile: the input is cut into messages by a
+// length byte pair, each given to a Mesh that takes part in a topic, with time going on between
+// them. Bounds are checked after every message.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   Bytes rest{data, size};
   while (rest.size() >= 2) {
-    const std::size_t length = std::min<std::size_t>(rest[0] + 256u * (rest[1] & 0x7fu), rest.size() - 2);
+    const std::size_t length =
+        std::min<std::size_t>(rest[0] + 256u * (rest[1] & 0x7fu), rest.size() - 2);
     const std::string peer = (rest[1] & 0x80) != 0 ? "b" : "a";
     out.clear();
     static_cast<void>(mesh.on_control(now, peer, rest.subspan(2, length), out));

@@ -11,7 +11,7 @@ PACKAGE_OF = {
     "Boost": "libboost1.81-dev", "Threads": None, "GTest": "libgtest-dev", "rapidcheck": "librapidcheck-dev",
     "tl-expected": "libexpected-dev", "spdlog": "libspdlog-dev", "fmt": "libfmt-dev", "CLI11": "libcli11-dev",
     "tomlplusplus": "libtomlplusplus-dev", "nlohmann_json": "nlohmann-json3-dev", "absl": "libabsl-dev",
-    "benchmark": "libbenchmark-dev", "Python3": "python3",
+    "benchmark": "libbenchmark-dev", "prometheus-cpp": "prometheus-cpp-dev", "Python3": "python3",
     "libisal": "libisal-dev", "libsodium": "libsodium-dev", "liburing": "liburing-dev", "hwloc": "libhwloc-dev",
     "IPSec_MB": "libipsec-mb-dev", "rapidcheck.h": "librapidcheck-dev", "toml++/toml.h": "libtomlplusplus-dev",
     "CLI/CLI.hpp": "libcli11-dev",

@@ -1,5 +1,5 @@
-// The network of the simulator against arithmetic: serialisation and delay exact, loss shares as asked, the same seed
-// the same fates.
+// The network of the simulator against arithmetic: serialisation and delay exact, loss shares as
+// asked, the same seed the same fates.
 #include "sim/link_model.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,8 @@ TEST(Serializer, IsExactOverManyDatagrams) {
   EXPECT_EQ(line.backlog_bytes({}), 700u);
   EXPECT_EQ(line.backlog_bytes(Instant{} + seconds(50)), 350u);
   EXPECT_EQ(line.backlog_bytes(Instant{} + seconds(100)), 0u);
-  EXPECT_EQ(line.take(Instant{} + seconds(200), 7), Instant{} + seconds(201)) << "an idle line starts at once";
+  EXPECT_EQ(line.take(Instant{} + seconds(200), 7), Instant{} + seconds(201))
+      << "an idle line starts at once";
   Serializer unlimited(0);
   EXPECT_EQ(unlimited.take(Instant{5}, 1 << 30), Instant{5});
 }
@@ -40,7 +41,8 @@ TEST(LinkModel, DatagramsQueueOnTheUplinkAndCrossWithTheDelay) {
   for (int i = 1; i <= 100; ++i) {
     const Passage passage = link.send({}, 0, i % 2 == 0 ? 1 : 2, 1000, rng);
     EXPECT_EQ(passage.fate, Fate::passes);
-    EXPECT_EQ(passage.arrives, Instant{} + milliseconds(i) + milliseconds(10)) << "one uplink for all receivers";
+    EXPECT_EQ(passage.arrives, Instant{} + milliseconds(i) + milliseconds(10))
+        << "one uplink for all receivers";
   }
   Instant through{};
   for (int i = 1; i <= 10; ++i) {
@@ -57,7 +59,8 @@ TEST(LinkModel, FullQueuesDropTheNewest) {
   Rng rng(1);
   for (int i = 0; i < 5; ++i) EXPECT_EQ(link.send({}, 0, 1, 1000, rng).fate, Fate::passes);
   EXPECT_EQ(link.send({}, 0, 1, 1000, rng).fate, Fate::up_queue_full);
-  EXPECT_EQ(link.send(Instant{} + milliseconds(1), 0, 1, 1000, rng).fate, Fate::passes) << "one is out";
+  EXPECT_EQ(link.send(Instant{} + milliseconds(1), 0, 1, 1000, rng).fate, Fate::passes)
+      << "one is out";
   EXPECT_EQ(link.send(Instant{} + milliseconds(1), 0, 1, 1000, rng).fate, Fate::up_queue_full);
   Instant through{};
   EXPECT_TRUE(link.receive({}, 1, 2000, through));
@@ -121,7 +124,8 @@ TEST(LinkModel, LossDuplicatesAndCorruptionComeInTheSharesAskedFor) {
   int twice = 0;
   int corrupt = 0;
   for (int i = 0; i < count; ++i) {
-    EXPECT_EQ(link.send({}, 0, 1, 1000, rng).fate, Fate::passes) << "no faults before they are switched on";
+    EXPECT_EQ(link.send({}, 0, 1, 1000, rng).fate, Fate::passes)
+        << "no faults before they are switched on";
     if (i == 100) break;
   }
   link.set_faults(true);
@@ -172,9 +176,10 @@ TEST(LinkModel, TheSameSeedGivesTheSameFates) {
     Rng rng(seed);
     std::vector<std::int64_t> fates;
     for (std::size_t i = 0; i < 1000; ++i) {
-      const Passage passage = link.send(Instant{} + milliseconds(static_cast<std::int64_t>(i)), i % 4, (i + 1) % 4, 1000, rng);
-      fates.insert(fates.end(), {static_cast<std::int64_t>(passage.fate), passage.arrives.ns, passage.arrives_again.ns,
-                                 passage.is_corrupt, passage.is_twice});
+      const Passage passage = link.send(Instant{} + milliseconds(static_cast<std::int64_t>(i)),
+                                        i % 4, (i + 1) % 4, 1000, rng);
+      fates.insert(fates.end(), {static_cast<std::int64_t>(passage.fate), passage.arrives.ns,
+                                 passage.arrives_again.ns, passage.is_corrupt, passage.is_twice});
     }
     return fates;
   };

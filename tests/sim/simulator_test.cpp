@@ -1,4 +1,5 @@
-// The simulator on scenarios whose outcome is known, and each checker on a run with the fault it must find.
+// The simulator on scenarios whose outcome is known, and each checker on a run with the fault it
+// must find.
 #include "sim/simulator.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +21,9 @@ Scenario small(std::uint64_t seed) {
   scenario.faults_until = Instant{} + seconds(2);
   scenario.relay.keep_time = scenario.relay.incomplete_time = seconds(5);
   for (std::size_t i = 0; i < 8; ++i) {
-    scenario.publications.push_back({Instant{} + milliseconds(1000 + static_cast<std::int64_t>(i) * 60), i % 4, 700 * (i * i + 1)});
+    scenario.publications.push_back(
+        {Instant{} + milliseconds(1000 + static_cast<std::int64_t>(i) * 60), i % 4,
+         700 * (i * i + 1)});
   }
   return scenario;
 }
@@ -61,11 +64,13 @@ TEST(Simulator, TheSameScenarioGivesTheSameHashAndAnotherSeedAnother) {
 TEST(Simulator, AMessagePublishedBeforeAnyPeerIsHeldAndSent) {
   Scenario scenario = small(5);
   scenario.start_spread = {};
-  scenario.publications = {{Instant{} + milliseconds(1), 1, 900}, {Instant{} + milliseconds(1), 2, 50'000}};
+  scenario.publications = {{Instant{} + milliseconds(1), 1, 900},
+                           {Instant{} + milliseconds(1), 2, 50'000}};
   const Results results = Simulator(scenario).run();
   EXPECT_EQ(joined(check_all(results)), "");
   EXPECT_EQ(results.arrivals.size(), 2u * 3u);
-  for (const MessageResult& message : results.messages) EXPECT_EQ(message.outcome, Outcome::published);
+  for (const MessageResult& message : results.messages)
+    EXPECT_EQ(message.outcome, Outcome::published);
 }
 
 TEST(Simulator, EveryDatagramMeetsTheFaultItWasGiven) {
@@ -74,7 +79,8 @@ TEST(Simulator, EveryDatagramMeetsTheFaultItWasGiven) {
   scenario.link.loss = 0.1;
   scenario.link.burst_start = 0.01;
   scenario.link.reorder = scenario.link.duplicate = scenario.link.corrupt = 0.05;
-  scenario.partitions.push_back({Instant{} + milliseconds(1300), Instant{} + milliseconds(1900), {false, false, true, true}});
+  scenario.partitions.push_back(
+      {Instant{} + milliseconds(1300), Instant{} + milliseconds(1900), {false, false, true, true}});
   const Results results = Simulator(scenario).run();
   EXPECT_EQ(joined(check_all(results)), "");
   EXPECT_GT(results.traffic.lost, 0u);
@@ -95,7 +101,8 @@ TEST(Simulator, ADeadNodeComesBackAndTakesPart) {
   EXPECT_EQ(joined(check_all(results)), "");
   EXPECT_EQ(results.lives.size(), 6u);
   EXPECT_EQ(results.messages.back().outcome, Outcome::published);
-  for (std::size_t n = 0; n < 3; ++n) EXPECT_NE(results.messages.back().delivered_at[n], dataplane::never) << n;
+  for (std::size_t n = 0; n < 3; ++n)
+    EXPECT_NE(results.messages.back().delivered_at[n], dataplane::never) << n;
 }
 
 TEST(Checkers, WrongBytesAreFound) {

@@ -1,5 +1,6 @@
-// Scenarios drawn from seeds: each runs twice, the event hashes must match, and every checker must be content. The first
-// line says the seed; SWARM_SEED=n runs another one, SWARM_COUNT=m that many from it, SWARM_ONCE=1 without the repeat.
+// Scenarios drawn from seeds: each runs twice, the event hashes must match, and every checker must
+// be content. The first line says the seed; SWARM_SEED=n runs another one, SWARM_COUNT=m that many
+// from it, SWARM_ONCE=1 without the repeat.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -33,11 +34,15 @@ void run_twice(std::uint64_t seed) {
   EXPECT_EQ(findings, "") << "SEED=" << seed;
   std::size_t owed = 0;
   for (const MessageResult& message : first.messages) {
-    owed += static_cast<std::size_t>(std::count(message.is_owed.begin(), message.is_owed.end(), true));
+    owed +=
+        static_cast<std::size_t>(std::count(message.is_owed.begin(), message.is_owed.end(), true));
   }
-  std::printf("  hash %016llx, %llu events, %zu deliveries owed, %llu datagrams, complete at %.0f ms\n",
-              static_cast<unsigned long long>(first.event_hash), static_cast<unsigned long long>(first.events), owed,
-              static_cast<unsigned long long>(first.traffic.sent), static_cast<double>(first.completed.ns) / 1e6);
+  std::printf(
+      "  hash %016llx, %llu events, %zu deliveries owed, %llu datagrams, complete at %.0f ms\n",
+      static_cast<unsigned long long>(first.event_hash),
+      static_cast<unsigned long long>(first.events), owed,
+      static_cast<unsigned long long>(first.traffic.sent),
+      static_cast<double>(first.completed.ns) / 1e6);
 }
 
 TEST(Swarm, SeedsHoldAndRepeat) {

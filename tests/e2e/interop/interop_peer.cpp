@@ -1,4 +1,5 @@
-// One libp2p host for the interop test: commands as lines on stdin, what happens as JSON lines on stdout.
+// One libp2p host for the interop test: commands as lines on stdin, what happens as JSON lines on
+// stdout.
 //   interop_peer [--late-muxer]
 // Commands: dial MULTIADDR | ping PEER | echo PEER BYTES | disconnect PEER | quit
 #include <unistd.h>
@@ -29,7 +30,10 @@ void print(const json& event) {
 }
 
 void print_error(const char* command, const Error& error) {
-  print({{"event", "error"}, {"command", command}, {"code", static_cast<int>(error.code)}, {"what", error.describe()}});
+  print({{"event", "error"},
+         {"command", command},
+         {"code", static_cast<int>(error.code)},
+         {"what", error.describe()}});
 }
 
 /// Answers each message with itself.
@@ -43,26 +47,38 @@ void echo_back(const StreamPtr& stream) {
 
 class Peer {
  public:
-  explicit Peer(const HostConfig& config) : host_(io_, Identity::generate(), config), input_(io_, ::dup(STDIN_FILENO)) {}
+  explicit Peer(const HostConfig& config)
+      : host_(io_, Identity::generate(), config), input_(io_, ::dup(STDIN_FILENO)) {}
 
   int run() {
     host_.handle(echo_protocol, echo_back);
     host_.on_connected([](const ConnectionInfo& info) {
-      print({{"event", "connected"}, {"peer", info.peer.text()}, {"remote", info.remote.text()}, {"is_outbound", info.is_outbound}});
+      print({{"event", "connected"},
+             {"peer", info.peer.text()},
+             {"remote", info.remote.text()},
+             {"is_outbound", info.is_outbound}});
     });
-    host_.on_disconnected([](const PeerId& peer) { print({{"event", "disconnected"}, {"peer", peer.text()}}); });
+    host_.on_disconnected([](const PeerId& peer) {
+      print({{"event", "disconnected"}, {"peer", peer.text()}});
+    });
     host_.on_identified([](const PeerId& peer, const PeerIdentity& identity) {
       json addresses = json::array();
-      for (const Multiaddr& address : identity.listen_addresses) addresses.push_back(address.text());
-      print({{"event", "identified"}, {"peer", peer.text()}, {"agent", identity.agent_version},
-             {"protocols", identity.protocols}, {"addresses", addresses}});
+      for (const Multiaddr& address : identity.listen_addresses)
+        addresses.push_back(address.text());
+      print({{"event", "identified"},
+             {"peer", peer.text()},
+             {"agent", identity.agent_version},
+             {"protocols", identity.protocols},
+             {"addresses", addresses}});
     });
     const auto address = host_.listen(Multiaddr::parse("/ip4/127.0.0.1/tcp/0").value());
     if (!address) {
       print_error("listen", address.error());
       return 1;
     }
-    print({{"event", "listening"}, {"peer", host_.peer_id().text()}, {"address", address->with_peer(host_.peer_id()).text()}});
+    print({{"event", "listening"},
+           {"peer", host_.peer_id().text()},
+           {"address", address->with_peer(host_.peer_id()).text()}});
     read_line();
     io_.run();
     return 0;
@@ -70,17 +86,18 @@ class Peer {
 
  private:
   void read_line() {
-    boost::asio::async_read_until(input_, lines_, '\n', [this](const boost::system::error_code& error, std::size_t) {
-      std::string line;
-      std::istream stream(&lines_);
-      std::getline(stream, line);
-      if (error || line == "quit") {
-        host_.stop();
-        return io_.stop();
-      }
-      command(line);
-      read_line();
-    });
+    boost::asio::async_read_until(input_, lines_, '\n',
+                                  [this](const boost::system::error_code& error, std::size_t) {
+                                    std::string line;
+                                    std::istream stream(&lines_);
+                                    std::getline(stream, line);
+                                    if (error || line == "quit") {
+                                      host_.stop();
+                                      return io_.stop();
+                                    }
+                                    command(line);
+                                    read_line();
+                                  });
   }
 
   void command(const std::string& line) {
@@ -120,12 +137,14 @@ class Peer {
       Rng rng(bytes);
       std::vector<std::uint8_t> sent(bytes);
       for (auto& byte : sent) byte = static_cast<std::uint8_t>(rng.next());
-      if (const auto written = stream->write_message(sent); !written) return print_error("echo", written.error());
+      if (const auto written = stream->write_message(sent); !written)
+        return print_error("echo", written.error());
       stream->close_write();
-      stream->read_message(message_bytes_max, [stream, sent](Expected<std::vector<std::uint8_t>> back) {
-        if (!back) return print_error("echo", back.error());
-        print({{"event", "echoed"}, {"bytes", back->size()}, {"is_equal", *back == sent}});
-      });
+      stream->read_message(
+          message_bytes_max, [stream, sent](Expected<std::vector<std::uint8_t>> back) {
+            if (!back) return print_error("echo", back.error());
+            print({{"event", "echoed"}, {"bytes", back->size()}, {"is_equal", *back == sent}});
+          });
     });
   }
 

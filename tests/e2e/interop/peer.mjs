@@ -26,12 +26,19 @@ const node = await createLibp2p({
 })
 
 node.addEventListener('connection:open', ({ detail }) => print('connected', {
-  peer: detail.remotePeer.toString(), is_outbound: detail.direction === 'outbound', security: detail.encryption, muxer: detail.multiplexer
+  peer: detail.remotePeer.toString(),
+  is_outbound: detail.direction === 'outbound',
+  security: detail.encryption,
+  muxer: detail.multiplexer
 }))
 node.addEventListener('connection:close', ({ detail }) => print('disconnected', { peer: detail.remotePeer.toString() }))
 node.addEventListener('peer:identify', ({ detail }) => print('identified', {
-  peer: detail.peerId.toString(), agent: detail.agentVersion, protocols: detail.protocols,
-  addresses: detail.listenAddrs.map(String), observed: detail.observedAddr?.toString(), has_signed_record: detail.signedPeerRecord != null
+  peer: detail.peerId.toString(),
+  agent: detail.agentVersion,
+  protocols: detail.protocols,
+  addresses: detail.listenAddrs.map(String),
+  observed: detail.observedAddr?.toString(),
+  has_signed_record: detail.signedPeerRecord != null
 }))
 
 async function send (stream, bytes) {
@@ -89,6 +96,8 @@ const commands = {
 print('listening', { peer: node.peerId.toString(), address: node.getMultiaddrs()[0].toString() })
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const [verb, ...words] = line.trim().split(/\s+/)
-  commands[verb]?.(...words).catch((error) => print('error', { command: verb, what: `${error.name}: ${error.message}` }))
+  commands[verb]?.(...words).catch((error) => {
+    print('error', { command: verb, what: `${error.name}: ${error.message}` })
+  })
 }
 process.exit(0)
