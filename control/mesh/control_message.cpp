@@ -31,6 +31,7 @@ std::optional<MeshControl> parse_control(Bytes bytes, const MeshParams& params) 
   // A peer may leave every topic and take as many new ones in one message.
   if (over(control.subscriptions_size(), 2 * params.topics_max) ||
       over(control.graft_size(), params.topics_max) ||
+      over(control.urgent_graft_size(), params.topics_max) ||
       over(control.prune_size(), params.topics_max) ||
       over(control.peers_size(), control_peers_max)) {
     return std::nullopt;
@@ -40,8 +41,11 @@ std::optional<MeshControl> parse_control(Bytes bytes, const MeshParams& params) 
                                      return is_topic(subscription.topic());
                                    }) &&
                        std::all_of(control.graft().begin(), control.graft().end(), is_topic) &&
+      std::all_of(control.urgent_graft().begin(), control.urgent_graft().end(), is_topic) &&
                        std::all_of(control.prune().begin(), control.prune().end(),
-                                   [](const Prune& prune) { return is_topic(prune.topic()); }) &&
+                                   [](const Prune& prune) {
+                    return is_topic(prune.topic()) && (prune.instead().empty() || is_peer_name(prune.instead()));
+                  }) &&
                        std::all_of(control.peers().begin(), control.peers().end(), is_known_peer);
   if (!is_good) return std::nullopt;
   return control;

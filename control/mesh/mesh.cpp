@@ -114,7 +114,8 @@ bool Mesh::on_control(Instant now, const std::string& peer, Bytes control, MeshO
   if (after.size() > state.params.topics_max) return false;
 
   state.apply_subscriptions(now, peer, *message, out);
-  for (const std::string& topic : message->graft()) state.apply_graft(now, peer, topic, out);
+  for (const std::string& topic : message->graft()) state.apply_graft(now, peer, topic, false, out);
+  for (const std::string& topic : message->urgent_graft()) state.apply_graft(now, peer, topic, true, out);
   for (const Prune& prune : message->prune()) state.apply_prune(now, peer, prune, out);
   state.apply_peers(now, peer, *message);
   state.finish(now, out);
@@ -148,7 +149,6 @@ void Mesh::unsubscribe(Instant now, const std::string& topic, MeshOutbox& out) {
   at->second.is_subscribed = false;
   // No prunes: the peers drop us when they read that we left.
   while (!at->second.mesh.empty()) state.drop(topic, std::string(*at->second.mesh.begin()), out);
-  at->second.refused = 0;
   out.push_back(Traced{MeshTrace::leave, {}, topic});
   for (const auto& [name, entry] : state.peers) {
     Subscription* subscription = state.control_to(name).add_subscriptions();

@@ -152,25 +152,28 @@ void Mesh::State::apply_subscriptions(Instant now, const std::string& name,
 }
 
 void Mesh::State::apply_graft(Instant now, const std::string& name, const std::string& topic,
-                              MeshOutbox& out) {
+                              bool is_urgent, MeshOutbox& out) {
   const auto at = topics.find(topic);
-  if (at == topics.end() || !at->second.is_subscribed)
-    return;  // its own news of our leaving is on the way
-  if (at->second.mesh.count(name) != 0) return;
+  if (at == topics.end() || !at->second.is_subscribed) return;  // its own news of our leaving is on the way
+  Topic& entry = at->second;
+  if (entry.mesh.count(name) != 0) return;
   const Peer& peer = peers.at(name);
   if (peer.topics.count(topic) == 0 || backoff_until(topic, name) > now) {
-    refuse(now, topic, name, false);
-  } else if (at->second.mesh.size() >= params.degree_max && !peer.is_outbound) {
-    ++at->second.refused;
-    refuse(now, topic, name, true);
-  } else {
-    // A full mesh takes a peer that we dialled ourselves in place of another.
-    if (at->second.mesh.size() >= params.degree_max)
-      trim(now, topic, params.degree_max - 1, params.prune_backoff, out);
-    at->second.mesh.insert(name);
-    dirty.insert(topic);
-    out.push_back(Traced{MeshTrace::graft, name, topic});
+    return refuse(now, topic, name, params.prune_backoff, false);
   }
+  if (entry.mesh.size() >= params.degree_max) {
+    // A full mesh takes a peer that we dialled ourselves, or one in need, in place of another; the latter not so often
+    // that whoever claims need could drive all others out.
+    const bool is_swap = is_urgent && entry.urgent_taken < (params.degree_max + 1) / 2;
+    if (!peer.is_outbound && !is_swap) {
+      return refuse(now, topic, name, is_urgent ? params.heartbeat : params.prune_backoff, true);
+    }
+    if (!peer.is_outbound) ++entry.urgent_taken;
+    trim(now, topic, params.degree_max - 1, is_urgent ? name : std::string(), out);
+  }
+  entry.mesh.insert(name);
+  dirty.insert(topic);
+  out.push_back(Traced{MeshTrace::graft, name, topic});
 }
 
 void Mesh::State::apply_prune(Instant now, const std::string& name, const Prune& prune,
@@ -181,7 +184,13 @@ void Mesh::State::apply_prune(Instant now, const std::string& name, const Prune&
   const std::int64_t told_ms = std::min<std::int64_t>(prune.backoff_ms(), backoff_ms_max);
   const Duration backoff = told_ms == 0 ? params.prune_backoff : dataplane::milliseconds(told_ms);
   back_off(std::max(now + backoff, backoff_until(prune.topic(), name)), prune.topic(), name);
+  const bool was_in = at->second.mesh.count(name) != 0;
   drop(prune.topic(), name, out);
+  // The sender made room for a peer in need, which needs more than one: with us in its place
+  // nobody has fewer than before.
+  if (was_in && at->second.mesh.size() < params.degree_max && may_graft(now, prune.topic(), prune.instead())) {
+    graft(prune.topic(), prune.instead(), out);
+  }
   fill_below(now, prune.topic(), params.degree_min, out);
 }
 

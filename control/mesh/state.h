@@ -36,7 +36,7 @@ struct Mesh::State {
     std::vector<std::string> route;  // as last emitted
     bool is_route_subscribed = false;
     bool has_route = false;
-    std::size_t refused = 0;  // grafts refused for want of room since the last heartbeat
+    std::size_t urgent_taken = 0;  // urgent grafts that a full mesh made room for since the last heartbeat
   };
 
   State(const MeshParams& wanted, std::string name, std::vector<std::string> addresses,
@@ -51,7 +51,8 @@ struct Mesh::State {
   // What a checked MeshControl asks for.
   void apply_subscriptions(Instant now, const std::string& name, const MeshControl& control,
                            MeshOutbox& out);
-  void apply_graft(Instant now, const std::string& name, const std::string& topic, MeshOutbox& out);
+  void apply_graft(Instant now, const std::string& name, const std::string& topic, bool is_urgent,
+                   MeshOutbox& out);
   void apply_prune(Instant now, const std::string& name, const Prune& prune, MeshOutbox& out);
   void apply_peers(Instant now, const std::string& name, const MeshControl& control);
 
@@ -60,12 +61,12 @@ struct Mesh::State {
                                const std::string& name) const;
   void graft(const std::string& topic, const std::string& name, MeshOutbox& out);
   void drop(const std::string& topic, const std::string& name, MeshOutbox& out);
-  void prune(Instant now, const std::string& topic, const std::string& name, Duration backoff,
-             MeshOutbox& out);
-  void refuse(Instant now, const std::string& topic, const std::string& name, bool is_full);
+  void prune(Instant now, const std::string& topic, const std::string& name,
+             const std::string& instead, MeshOutbox& out);
+  void refuse(Instant now, const std::string& topic, const std::string& name, Duration backoff, bool is_full);
   void consider(Instant now, const std::string& topic, const std::string& name, MeshOutbox& out);
   void fill_below(Instant now, const std::string& topic, std::size_t threshold, MeshOutbox& out);
-  void trim(Instant now, const std::string& topic, std::size_t degree, Duration backoff,
+  void trim(Instant now, const std::string& topic, std::size_t degree, const std::string& instead,
             MeshOutbox& out);
   void beat_topic(Instant now, const std::string& topic, MeshOutbox& out);
   void reach_out(Instant now, const std::string& topic, MeshOutbox& out);

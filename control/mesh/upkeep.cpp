@@ -39,8 +39,14 @@ bool Mesh::State::may_graft(Instant now, const std::string& topic, const std::st
 }
 
 void Mesh::State::graft(const std::string& topic, const std::string& name, MeshOutbox& out) {
-  topics.at(topic).mesh.insert(name);
-  control_to(name).add_graft(topic);
+  Topic& entry = topics.at(topic);
+  MeshControl& control = control_to(name);
+  if (live_degree(entry) < params.degree_min) {
+    control.add_urgent_graft(topic);
+  } else {
+    control.add_graft(topic);
+  }
+  entry.mesh.insert(name);
   dirty.insert(topic);
   out.push_back(Traced{MeshTrace::graft, name, topic});
 }
@@ -52,28 +58,32 @@ void Mesh::State::drop(const std::string& topic, const std::string& name, MeshOu
   out.push_back(Traced{MeshTrace::prune, name, topic});
 }
 
-/// Takes a peer out of the mesh, tells it, and leaves it alone for the backoff.
-void Mesh::State::prune(Instant now, const std::string& topic, const std::string& name,
-                        Duration backoff, MeshOutbox& out) {
+/// Takes a peer out of the mesh, tells it, and leaves it alone for the backoff. `instead` is empty
+/// or whom it may take in our place; pruned for no fault of its own, it may then soon come back.
+void Mesh::State::prune(Instant now, const std::string& topic, const std::string& name, const std::string& instead,
+                        MeshOutbox& out) {
+  const Duration backoff =
+      instead.empty() ? params.prune_backoff : std::min(params.prune_backoff, params.heartbeat * 2);
   drop(topic, name, out);
   back_off(now + backoff, topic, name);
-  refuse(now, topic, name, true);
+  refuse(now, topic, name, backoff, true);
+  MeshControl& control = control_to(name);
+  control.mutable_prune(control.prune_size() - 1)->set_instead(instead);
 }
 
-/// Answers a graft with a prune for what is left of the backoff, or for a whole one. One who is
+/// Answers a graft with a prune for what is left of the backoff, or for a new one. One who is
 /// refused for want of room is told whom else to try.
-void Mesh::State::refuse(Instant now, const std::string& topic, const std::string& name,
+void Mesh::State::refuse(Instant now, const std::string& topic, const std::string& name, Duration backoff,
                          bool is_full) {
   Instant until = backoff_until(topic, name);
   if (until <= now) {
-    until = now + params.prune_backoff;
+    until = now + backoff;
     back_off(until, topic, name);
   }
   MeshControl& control = control_to(name);
   Prune* told = control.add_prune();
   told->set_topic(topic);
-  told->set_backoff_ms(
-      static_cast<std::uint32_t>((until - now).ns / 1'000'000 + 1));  // never sooner than ours
+  told->set_backoff_ms(static_cast<std::uint32_t>((until - now).ns / 1'000'000 + 1));  // never sooner than ours
   if (is_full && control.peers_size() == 0) add_known(control, topic, name);
 }
 
@@ -106,7 +116,7 @@ void Mesh::State::fill_below(Instant now, const std::string& topic, std::size_t 
 }
 
 /// Prunes at random down to `degree`, keeping outbound_kept of those we dialled.
-void Mesh::State::trim(Instant now, const std::string& topic, std::size_t degree, Duration backoff,
+void Mesh::State::trim(Instant now, const std::string& topic, std::size_t degree, const std::string& instead,
                        MeshOutbox& out) {
   std::vector<std::string> inbound;
   std::vector<std::string> outbound;
@@ -123,7 +133,7 @@ void Mesh::State::trim(Instant now, const std::string& topic, std::size_t degree
   rest.insert(rest.end(), inbound.begin(), inbound.end());
   shuffle(rest);
   order.insert(order.end(), rest.begin(), rest.end());
-  for (std::size_t i = degree; i < order.size(); ++i) prune(now, topic, order[i], backoff, out);
+  for (std::size_t i = degree; i < order.size(); ++i) prune(now, topic, order[i], instead, out);
 }
 
 void Mesh::State::beat_topic(Instant now, const std::string& topic, MeshOutbox& out) {
@@ -134,19 +144,10 @@ void Mesh::State::beat_topic(Instant now, const std::string& topic, MeshOutbox& 
     const Peer& peer = peers.at(name);
     if (!peer.has_session && now - peer.session_changed >= session_patience) silent.push_back(name);
   }
-  for (const std::string& name : silent) prune(now, topic, name, params.prune_backoff, out);
+  for (const std::string& name : silent) prune(now, topic, name, {}, out);
   fill_below(now, topic, params.degree_min, out);
-  const std::size_t degree = entry.mesh.size();
-  if (degree > params.degree_max) {
-    trim(now, topic, params.degree_target, params.prune_backoff, out);
-  } else if (degree == params.degree_max && entry.refused != 0) {
-    // A full mesh makes room for those it refused, who may have nobody else and will be back before
-    // those pruned now.
-    const std::size_t kept =
-        std::max(params.degree_target, degree - std::min(degree, entry.refused));
-    trim(now, topic, kept, params.prune_backoff * 2, out);
-  }
-  entry.refused = 0;
+  if (entry.mesh.size() > params.degree_max) trim(now, topic, params.degree_target, {}, out);
+  entry.urgent_taken = 0;
 }
 
 /// Takes one more peer at random into a mesh that is no larger than its target. A mesh that happens

@@ -243,7 +243,8 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
   queue_hash(slot);
 }
 
-void Relay::State::on_known_single(Instant now, PeerIndex from, std::uint32_t slot, const SingleFrame& single) noexcept {
+void Relay::State::on_known_single(Instant now, PeerIndex from, std::uint32_t slot,
+                                   const SingleFrame& single) noexcept {
   Message& message = messages[slot];
   const std::uint8_t f = messages.make_flow(message, from);
   if (f == flow_none) return counters.add(Counter::drop_peer_limit_total);

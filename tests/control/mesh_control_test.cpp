@@ -53,7 +53,7 @@ TEST(MeshControl, GraftRulesAreGossipsubs) {
   EXPECT_TRUE(say("a", graft));
   EXPECT_EQ(told("a").prune_size(), 1) << "a graft by one who does not subscribe is refused";
   for (const std::string peer : {"b", "c", "d"}) EXPECT_TRUE(say(peer, join));
-  EXPECT_EQ(told("b").graft_size(), 1) << "the first fit peer is grafted at once";
+  EXPECT_EQ(told("b").urgent_graft_size(), 1) << "the first fit peer is grafted at once";
   EXPECT_TRUE(say("c", graft));
   EXPECT_EQ(told("c").prune_size(), 0);
   EXPECT_EQ(mesh.mesh_peers("t").size(), 2u);
@@ -75,6 +75,68 @@ TEST(MeshControl, GraftRulesAreGossipsubs) {
   EXPECT_TRUE(say("d", graft));
   EXPECT_EQ(told("d").prune_size(), 1)
       << "who pruned us may not graft during the backoff it asked for";
+}
+
+TEST(MeshControl, AFullMeshSwapsInAPeerInNeedAndNamesItToTheOneItPrunes) {
+  MeshParams params;
+  params.degree_target = params.degree_min = 1;
+  params.degree_max = 2;
+  Mesh mesh(params, "me", {}, 1);
+  MeshOutbox out;
+  MeshControl join;
+  join.add_subscriptions()->set_subscribe(true);
+  join.mutable_subscriptions(0)->set_topic("t");
+  MeshControl graft = join;
+  graft.add_graft("t");
+  MeshControl need = join;
+  need.add_urgent_graft("t");
+  const auto say = [&](const std::string& peer, const MeshControl& control) {
+    const std::string bytes = control.SerializeAsString();
+    out.clear();
+    return mesh.on_control({}, peer, as_bytes(bytes), out);
+  };
+  const auto prunes = [&] {
+    std::vector<std::pair<std::string, Prune>> found;
+    for (const MeshAction& action : out) {
+      const auto* control = std::get_if<SendControl>(&action);
+      if (control == nullptr) continue;
+      MeshControl one;
+      EXPECT_TRUE(one.ParseFromArray(control->bytes.data(), static_cast<int>(control->bytes.size())));
+      for (const Prune& prune : one.prune()) found.emplace_back(control->peer, prune);
+    }
+    return found;
+  };
+  EXPECT_TRUE(mesh.subscribe({}, "t", out));
+  for (const std::string peer : {"a", "b", "c", "d"}) {
+    mesh.on_connected({}, peer, false, out);
+    mesh.on_session({}, peer, out);
+  }
+  EXPECT_TRUE(say("a", graft));
+  EXPECT_TRUE(say("b", graft));
+  EXPECT_EQ(mesh.mesh_peers("t").size(), 2u);
+  EXPECT_TRUE(say("c", need));
+  EXPECT_EQ(mesh.mesh_peers("t").size(), 2u);
+  EXPECT_EQ(mesh.mesh_peers("t").back(), "c");
+  ASSERT_EQ(prunes().size(), 1u);
+  EXPECT_NE(prunes()[0].first, "c");
+  EXPECT_EQ(prunes()[0].second.instead(), "c");
+  // One more in the same heartbeat is one too many for so small a mesh; it may come back after a heartbeat.
+  EXPECT_TRUE(say("d", need));
+  ASSERT_EQ(prunes().size(), 1u);
+  EXPECT_EQ(prunes()[0].first, "d");
+  EXPECT_LE(prunes()[0].second.backoff_ms(), 701u);
+
+  // The other side: pruned in favour of a peer we know, we take that one.
+  MeshControl prune;
+  prune.add_prune()->set_topic("t");
+  prune.mutable_prune(0)->set_backoff_ms(1000);
+  prune.mutable_prune(0)->set_instead(mesh.mesh_peers("t").front() == "a" ? "b" : "a");
+  EXPECT_TRUE(say("c", prune));
+  EXPECT_EQ(mesh.mesh_peers("t").size(), 1u) << "whom we pruned ourselves a moment ago is left alone";
+  prune.mutable_prune(0)->set_instead("nobody");
+  EXPECT_TRUE(say(mesh.mesh_peers("t").front(), prune));
+  prune.mutable_prune(0)->set_instead("not a name");
+  EXPECT_FALSE(say("a", prune));
 }
 
 TEST(MeshControl, TheFirstControlMessageCarriesTopicsAndKnownPeers) {

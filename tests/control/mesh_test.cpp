@@ -311,6 +311,28 @@ TEST(Mesh, OneSidedMeshesHealByConfirmedGrafts) {
   EXPECT_EQ(net.mesh(0).mesh_peers("t").size(), 1u);
 }
 
+TEST(Mesh, TightDegreesAreReachedSoon) {
+  // Eight nodes of three to four: whoever comes late finds full meshes only, and is let in all the same.
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    ToyNetwork net(seed);
+    MeshParams params;
+    params.degree_min = params.degree_target = 3;
+    params.degree_max = 4;
+    for (std::size_t i = 0; i < 8; ++i) {
+      net.add(params);
+      net.subscribe(i, "t");
+      net.bootstrap(i, 0, true);
+    }
+    net.run_for(milliseconds(500));
+    for (std::size_t i = 0; i < 8; ++i) EXPECT_GE(net.mesh(i).mesh_peers("t").size(), 2u) << "seed " << seed;
+    net.run_for(seconds(4));
+    for (std::size_t i = 0; i < 8; ++i) {
+      EXPECT_GE(net.mesh(i).mesh_peers("t").size(), 3u) << "seed " << seed << " node " << i;
+      EXPECT_LE(net.mesh(i).mesh_peers("t").size(), 4u) << "seed " << seed << " node " << i;
+    }
+  }
+}
+
 TEST(Mesh, AMeshThatFellApartFindsTogether) {
   // Two halves that know each other only after each has all the mesh peers it wants.
   ToyNetwork net(15);

@@ -209,7 +209,9 @@ class ToyNetwork {
     MeshControl message;
     ASSERT_TRUE(
         message.ParseFromArray(control.bytes.data(), static_cast<int>(control.bytes.size())));
-    for (const std::string& topic : message.graft()) {
+    MeshControl grafts = message;
+    grafts.mutable_graft()->MergeFrom(message.urgent_graft());
+    for (const std::string& topic : grafts.graft()) {
       const auto quiet = nodes_[i].quiet_until.find({control.peer, topic});
       if (quiet != nodes_[i].quiet_until.end()) {
         ASSERT_GE(now, quiet->second)
