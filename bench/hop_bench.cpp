@@ -226,7 +226,7 @@ void print_rows(std::vector<Case>& cases) {
 }
 
 int run(bool smoke, BackendChoice backend) {
-  const Sizes sizes = smoke ? Sizes{1, 20, 5} : Sizes{};
+  const Sizes sizes = smoke ? Sizes{1, 8, 2} : Sizes{};
   std::vector<Case> cases{{"spin", IdleMode::spin, false, microseconds(200)},
                           {"spin", IdleMode::spin, true, microseconds(200)},
                           {"polite", IdleMode::polite, false, microseconds(500)},
