@@ -156,7 +156,8 @@ class Sidecar {
       context_ = std::make_unique<grpc::ClientContext>();
       context_->set_wait_for_ready(true);
     }
-    stream_ = stub_->ListenCommands(context_.get());  // waits for the node; publish() does not look at it before is_open_
+    stream_ =
+        stub_->ListenCommands(context_.get());  // waits for the node; publish() does not look at it before is_open_
     proto::Request request;
     request.set_command(command_subscribe);
     request.set_topic(topic_);

@@ -118,7 +118,8 @@ class Measurement:
         case.sent_bytes += sum(after[node][0] - before[node][0] for node in after) / len(after)
         self.faults += result["duplicates"] + result["corrupt"]
         if result["duplicates"] or result["corrupt"] or len(result["arrivals"]) < len(self.lab.nodes) - 1:
-            print(f"  {case.size} bytes from node {self.publisher} at loss {case.loss}: {result}", file=sys.stderr)
+            print(f"  {case.size} bytes from node {self.publisher} at loss {case.loss}: {result}; "
+                  f"mesh peers {self.lab.degrees()}", file=sys.stderr)
 
     def run(self, arguments):
         cases = []

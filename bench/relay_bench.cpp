@@ -1,8 +1,9 @@
 /// How much one lcore relays: coded packets of 1,400 bytes in on one link as GSO runs, recoded and sealed out to six
-/// neighbours over loopback, beside a loop of recvmmsg() and sendmmsg() that copies each datagram to six sockets without
-/// coding or encryption. Both run on the second core; the first one plays the upstream neighbour and the sinks, opens
-/// and counts every datagram that leaves, and acknowledges as a relay would. Rounds take turns in one run; a rate is
-/// datagrams that arrived at the sinks per second of the measured thread's CPU time. Prints {"bench":"relay","rows":[...]}.
+/// neighbours over loopback, beside a loop of recvmmsg() and sendmmsg() that copies each datagram to six sockets
+/// without coding or encryption. Both run on the second core; the first one plays the upstream neighbour and the
+/// sinks, opens and counts every datagram that leaves, and acknowledges as a relay would. The messages are whole: their
+/// decoding and hashing at the relay are in the figure. Rounds take turns in one run; a rate is datagrams that arrived
+/// at the sinks per second of the measured thread's CPU time. Prints {"bench":"relay","rows":[...]}.
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
@@ -28,7 +29,7 @@ constexpr std::size_t fanout = 6;
 constexpr std::size_t generation_bytes = 64 * 1280;  // k = 64: vector form fills the datagram
 
 struct Sizes {
-  std::size_t rounds = 3;
+  std::size_t rounds = 7;
   std::size_t messages = 22;
   std::size_t warm_up = 11;  // of them, not measured
   std::size_t message_bytes = generation_bytes * 51;  // about 4 MiB
@@ -48,15 +49,15 @@ struct Rate {
   }
 };
 
-constexpr std::size_t batch = 64;
+constexpr std::size_t burst_max = 64;
 
 /// recvmmsg()/sendmmsg() with everything prepared once.
-struct Batch {
-  std::array<mmsghdr, batch> headers{};
-  std::array<iovec, batch> vectors{};
-  std::vector<std::uint8_t> memory = std::vector<std::uint8_t>(batch * 2048);
-  Batch() {
-    for (std::size_t i = 0; i < batch; ++i) {
+struct Burst {
+  std::array<mmsghdr, burst_max> headers{};
+  std::array<iovec, burst_max> vectors{};
+  std::vector<std::uint8_t> memory = std::vector<std::uint8_t>(burst_max * 2048);
+  Burst() {
+    for (std::size_t i = 0; i < burst_max; ++i) {
       vectors[i] = {memory.data() + i * 2048, 2048};
       headers[i].msg_hdr.msg_iov = &vectors[i];
       headers[i].msg_hdr.msg_iovlen = 1;
@@ -68,20 +69,20 @@ struct Batch {
 void relay_plainly(const LoopbackSocket& in, std::span<const std::unique_ptr<LoopbackSocket>> out,
                    std::atomic<bool>& ready, const std::atomic<bool>& stop, ThreadTime& used) {
   pin_to(1);
-  Batch batch_of;
+  Burst burst_of;
   ready = true;
   const ThreadTime before = own_thread_time();
   while (!stop.load(std::memory_order_relaxed)) {
-    const int got = recvmmsg(in.fd(), batch_of.headers.data(), batch, MSG_DONTWAIT, nullptr);
+    const int got = recvmmsg(in.fd(), burst_of.headers.data(), burst_max, MSG_DONTWAIT, nullptr);
     if (got <= 0) continue;
-    for (int i = 0; i < got; ++i) batch_of.vectors[static_cast<std::size_t>(i)].iov_len = datagram_bytes;
+    for (int i = 0; i < got; ++i) burst_of.vectors[static_cast<std::size_t>(i)].iov_len = datagram_bytes;
     for (const auto& socket : out) {
       for (int sent = 0; sent < got;) {
-        const int n = sendmmsg(socket->fd(), batch_of.headers.data() + sent, static_cast<unsigned>(got - sent), 0);
+        const int n = sendmmsg(socket->fd(), burst_of.headers.data() + sent, static_cast<unsigned>(got - sent), 0);
         if (n > 0) sent += n;
       }
     }
-    for (int i = 0; i < got; ++i) batch_of.vectors[static_cast<std::size_t>(i)].iov_len = 2048;
+    for (int i = 0; i < got; ++i) burst_of.vectors[static_cast<std::size_t>(i)].iov_len = 2048;
   }
   const ThreadTime after = own_thread_time();
   used.run_ns = after.run_ns - before.run_ns;
@@ -125,7 +126,7 @@ Rate run_reference(std::uint64_t datagrams_in) {
   while (!ready) std::this_thread::sleep_for(std::chrono::microseconds(100));
   const Instant start = read_clock();
   const std::vector<std::uint8_t> run(run_segments * datagram_bytes, 5);
-  Batch batch_of;
+  Burst burst_of;
   Rate rate;
   std::uint64_t sent = 0;
   Instant progress = start;
@@ -135,7 +136,7 @@ Rate run_reference(std::uint64_t datagrams_in) {
       sent += run_segments;
     }
     for (const auto& sink : sinks) {
-      const int got = recvmmsg(sink->fd(), batch_of.headers.data(), batch, MSG_DONTWAIT, nullptr);
+      const int got = recvmmsg(sink->fd(), burst_of.headers.data(), burst_max, MSG_DONTWAIT, nullptr);
       if (got <= 0) continue;
       rate.datagrams += static_cast<std::uint64_t>(got);
       progress = read_clock();
@@ -172,7 +173,8 @@ Rate run_relay(BackendChoice backend, std::string& name, const RelayParams& para
   rate.cpu_ns = after.run_ns - before.run_ns;
   const Counters& counters = (*relay)->counters(0);
   const auto value = [&](Counter c) { return static_cast<double>(counters.value(c)); };
-  std::fprintf(stderr, "relay: %s: in %.0f, out %.0f (%.1f a run), recoded %.0f%%, cycles busy %.0f%%, dropped by sender %.0f\n",
+  std::fprintf(stderr,
+               "relay: %s: in %.0f, out %.0f (%.1f a run), recoded %.0f%%, cycles busy %.0f%%, dropped %.0f\n",
                name.c_str(), value(Counter::rx_coded_total), static_cast<double>(rate.datagrams),
                value(Counter::tx_datagrams_total) / std::max(1.0, value(Counter::tx_runs_total)),
                100 * value(Counter::tx_recoded_total) / std::max(1.0, value(Counter::tx_coded_total)),

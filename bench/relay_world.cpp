@@ -278,7 +278,8 @@ void World::take(Sink& sink, std::span<std::uint8_t> frame, Instant now) {
 void World::answer(std::size_t index, std::span<const UpstreamMessage> messages, Instant now) {
   Sink& sink = sinks_[index];
   FeedbackWriter writer(scratch_.data(), 1400 - datagram_overhead_bytes);
-  writer.begin(sink.link.highest(), sink.link.delay_us(now), sink.link.next_number(), sink.link.highest_us(), sink.link.words());
+  writer.begin(sink.link.highest(), sink.link.delay_us(now), sink.link.next_number(), sink.link.highest_us(),
+               sink.link.words());
   std::array<std::uint8_t, generations_wire_max> deficits{};
   for (std::size_t m = 0; m < messages.size(); ++m) {
     Progress& progress = sink.progress[m];

@@ -168,7 +168,8 @@ Expected<std::unique_ptr<Dataplane>> Dataplane::start(const DataplaneConfig& con
                 "lanes must be 1 to " + std::to_string(source_lanes_max));
   }
   if (config.port == 0 ? lanes != 1 : config.port + lanes - 1 > 65'535) {
-    return fail(ErrorCode::invalid_argument, "start data plane", "the ports of all lanes must exist: give a lower port");
+    return fail(ErrorCode::invalid_argument, "start data plane",
+                "the ports of all lanes must exist: give a lower port");
   }
   auto state = std::make_unique<State>(config, std::move(on_ready));
   if (Expected<void> started = state->start_lanes(); !started) return tl::make_unexpected(started.error());

@@ -62,6 +62,11 @@ class Node:
             text = answer.read().decode()
         return json.loads(text) if text.startswith("{") else text
 
+    def mesh_peers(self):
+        """How many mesh peers the node has for the lab's topic."""
+        found = self.api(f"/api/v1/topics?topic={TOPIC}")["topics"]
+        return found[0]["mesh_peers"] if found else 0
+
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
@@ -198,7 +203,7 @@ class Lab:
                 pass  # an API that does not listen yet
             if time.monotonic() > end:
                 logs = "\n".join(f"--- node {node.number}\n{node.log_tail(12)}" for node in self.nodes.values())
-                raise RuntimeError(f"not within {timeout_s} s: {what}\n{logs}")
+                raise RuntimeError(f"not within {timeout_s} s: {what}; mesh peers {self.degrees()}\n{logs}")
             time.sleep(0.1)
 
     def start_node(self, number):
@@ -214,11 +219,15 @@ class Lab:
         self._until(f"node {number} subscribed", START_S, lambda: TOPIC in node.api("/api/v1/node-state")["topics"])
 
     def wait_mesh(self, numbers=None):
-        """Returns when each of the nodes (all) has at least the least degree of peers."""
+        """Returns when each of the nodes (all) has at least the least degree of mesh peers."""
         for number in numbers or self.nodes:
             node = self.nodes[number]
-            self._until(f"node {number} has {self.degree_least} peers", MESH_S,
-                        lambda: len(node.api("/api/v1/node-state")["peers"]) >= self.degree_least)
+            self._until(f"node {number} has {self.degree_least} mesh peers", MESH_S,
+                        lambda: node.mesh_peers() >= self.degree_least)
+
+    def degrees(self):
+        """Mesh peers of every running node."""
+        return {number: node.mesh_peers() for number, node in self.nodes.items() if node.alive()}
 
     def start_all(self):
         for number in self.nodes:

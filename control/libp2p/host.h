@@ -40,20 +40,6 @@ struct HostConfig {
   std::size_t unread_bytes_max = 16u << 20;
   /// Offers the muxer inside the Noise handshake; false leaves it to multistream, as older peers do.
   bool offers_early_muxer = true;
-};       // TCP, Noise and muxer together
-  std::chrono::milliseconds negotiate_timeout{10000};  // one multistream negotiation
-  std::chrono::milliseconds keepalive_interval{
-      15000};  // yamux ping; two unanswered close the connection
-  std::size_t connections_max = 256;
-  std::size_t connections_per_address_max = 64;  // inbound, from one IP address
-  std::size_t connections_per_peer_max = 4;
-  std::size_t streams_per_connection_max = 256;       // inbound
-  std::size_t stream_receive_bytes_max = 256 * 1024;  // yamux window
-  std::size_t send_queue_bytes_max =
-      8u << 20;                    // per connection; above it writes fail with unavailable
-  bool offers_early_muxer = true;  // false: the muxer is agreed by multistream, as older peers do
-  std::size_t unread_bytes_max =
-      16u << 20;  // per connection, received and not read; above it a stream is reset
 };
 
 /// One bidirectional stream. Kept alive by its holder; dropping the last pointer resets it, except

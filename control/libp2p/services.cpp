@@ -118,7 +118,9 @@ void Swarm::read_identify(const StreamPtr& stream) {
     const auto at = self->peers_.find(id);
     if (at == self->peers_.end()) return;
     at->second.identity = identity;
-    if (self->on_identified_call) self->on_identified_call(id, identity);
+    self->push_identify();                       // what changed while its answer was under way
+    const auto call = self->on_identified_call;  // a copy: the call may stop the host
+    if (call) call(id, identity);
   };
   read_message(reading);
 }
@@ -142,6 +144,8 @@ std::vector<std::uint8_t> Swarm::identify_message(const std::optional<Multiaddr>
 void Swarm::serve_identify(const StreamPtr& stream) {
   static_cast<void>(stream->write_message(identify_message(remote_of(stream->peer()))));
   stream->close_write();
+  const auto at = peers_.find(stream->peer());
+  if (at != peers_.end()) at->second.told_sequence = record_sequence_;
 }
 
 void Swarm::set_announced(std::vector<Multiaddr> addresses) {
@@ -164,11 +168,13 @@ void Swarm::announce_change() {
   });
 }
 
+/// Tells those peers that asked, take pushes and know something older.
 void Swarm::push_identify() {
-  for (const auto& [id, peer] : peers_) {
-    if (std::ranges::find(peer.identity.protocols, identify_push_protocol) ==
-        peer.identity.protocols.end())
-      continue;
+  for (auto& [id, peer] : peers_) {
+    if (peer.told_sequence == 0 || peer.told_sequence == record_sequence_) continue;
+    const auto& protocols = peer.identity.protocols;
+    if (std::ranges::find(protocols, identify_push_protocol) == protocols.end()) continue;
+    peer.told_sequence = record_sequence_;
     peer.preferred->open_stream(
         identify_push_protocol, [weak = weak_from_this()](Expected<StreamPtr> stream) {
           const auto self = weak.lock();

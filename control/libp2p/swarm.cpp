@@ -169,7 +169,9 @@ void Swarm::on_ready(Connection& connection) {
     post(loop_, [weak = weak_from_this(),
                  info = ConnectionInfo{id, connection.remote(), connection.is_outbound()}] {
       const auto self = weak.lock();
-      if (self && self->on_connected_call) self->on_connected_call(info);
+      if (!self) return;
+      const auto call = self->on_connected_call;  // a copy: the call may stop the host
+      if (call) call(info);
     });
   } else {
     prefer(peer, connection);
@@ -219,7 +221,9 @@ void Swarm::on_closed(Connection& connection, const Error& reason) {
   peers_.erase(at);
   post(loop_, [weak = weak_from_this(), id = connection.peer()] {
     const auto self = weak.lock();
-    if (self && self->on_disconnected_call) self->on_disconnected_call(id);
+    if (!self) return;
+    const auto call = self->on_disconnected_call;
+    if (call) call(id);
   });
 }
 

@@ -69,6 +69,8 @@ class Swarm final : public ConnectionOwner, public std::enable_shared_from_this<
     std::vector<std::shared_ptr<Connection>> connections;  // oldest first
     Connection* preferred = nullptr;                       // new streams go here
     PeerIdentity identity;
+    /// Of our record when the peer last heard from identify; 0: never.
+    std::uint64_t told_sequence = 0;
   };
 
   // ConnectionOwner.

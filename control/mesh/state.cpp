@@ -186,7 +186,8 @@ void Mesh::State::apply_prune(Instant now, const std::string& name, const Prune&
   back_off(std::max(now + backoff, backoff_until(prune.topic(), name)), prune.topic(), name);
   const bool was_in = at->second.mesh.count(name) != 0;
   drop(prune.topic(), name, out);
-  // The sender made room for a peer in need, which needs more than one: with us in its place nobody has fewer than before.
+  // The sender made room for a peer in need, which needs more than one: with us in its place
+  // nobody has fewer than before.
   if (was_in && at->second.mesh.size() < params.degree_max && may_graft(now, prune.topic(), prune.instead())) {
     graft(prune.topic(), prune.instead(), out);
   }

@@ -58,11 +58,12 @@ void Mesh::State::drop(const std::string& topic, const std::string& name, MeshOu
   out.push_back(Traced{MeshTrace::prune, name, topic});
 }
 
-/// Takes a peer out of the mesh, tells it, and leaves it alone for the backoff. `instead` is empty or whom it may take in
-/// our place; pruned for no fault of its own, it may then soon come back.
+/// Takes a peer out of the mesh, tells it, and leaves it alone for the backoff. `instead` is empty
+/// or whom it may take in our place; pruned for no fault of its own, it may then soon come back.
 void Mesh::State::prune(Instant now, const std::string& topic, const std::string& name, const std::string& instead,
                         MeshOutbox& out) {
-  const Duration backoff = instead.empty() ? params.prune_backoff : std::min(params.prune_backoff, params.heartbeat * 2);
+  const Duration backoff =
+      instead.empty() ? params.prune_backoff : std::min(params.prune_backoff, params.heartbeat * 2);
   drop(topic, name, out);
   back_off(now + backoff, topic, name);
   refuse(now, topic, name, backoff, true);
@@ -70,8 +71,8 @@ void Mesh::State::prune(Instant now, const std::string& topic, const std::string
   control.mutable_prune(control.prune_size() - 1)->set_instead(instead);
 }
 
-/// Answers a graft with a prune for what is left of the backoff, or for a new one. One who is refused for want of room is
-/// told whom else to try.
+/// Answers a graft with a prune for what is left of the backoff, or for a new one. One who is
+/// refused for want of room is told whom else to try.
 void Mesh::State::refuse(Instant now, const std::string& topic, const std::string& name, Duration backoff,
                          bool is_full) {
   Instant until = backoff_until(topic, name);

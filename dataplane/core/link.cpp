@@ -70,7 +70,8 @@ void Link::advance_oldest() noexcept {
   while (oldest_ != next_sequence_ && entry_of(oldest_).end != End::pending) ++oldest_;
 }
 
-void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledgement& ack, std::uint64_t bytes) noexcept {
+void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledgement& ack,
+                           std::uint64_t bytes) noexcept {
   probes_unanswered_ = 0;
   timer_base_ = now;
   if (highest > highest_acknowledged_) {
@@ -124,7 +125,8 @@ void Link::take_rate(Instant now) noexcept {
   const Duration round = std::max(smoothed_rtt_, milliseconds(2));
   const Duration elapsed = now - round_at_;
   if (elapsed < round) return;
-  const double sample = static_cast<double>(delivered_bytes_ - round_delivered_) * 1e9 / static_cast<double>(elapsed.ns);
+  const double sample =
+      static_cast<double>(delivered_bytes_ - round_delivered_) * 1e9 / static_cast<double>(elapsed.ns);
   const bool was_app_limited = is_app_limited_;
   round_at_ = now;
   round_delivered_ = delivered_bytes_;

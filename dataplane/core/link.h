@@ -102,8 +102,8 @@ class Link {
     return true;
   }
 
-  /// To be called when timer_at() has passed: true when a probe should be sent. After two unanswered probes the frames in
-  /// flight are given up through `ended`.
+  /// To be called when timer_at() has passed: true when a probe should be sent. After two
+  /// unanswered probes the frames in flight are given up through `ended`.
   template <class Ended>
   bool on_timer(Instant now, Ended&& ended) noexcept {
     if (now < timer_at()) return false;
@@ -133,7 +133,9 @@ class Link {
 
   /// Notes an arrived sequence. False when it is a repeat or too old to tell: the frame is then to be ignored.
   [[nodiscard]] bool on_received(Instant now, std::uint32_t sequence) noexcept;
-  [[nodiscard]] std::uint32_t highest_received() const noexcept { return static_cast<std::uint32_t>(highest_received_); }
+  [[nodiscard]] std::uint32_t highest_received() const noexcept {
+    return static_cast<std::uint32_t>(highest_received_);
+  }
   [[nodiscard]] Instant highest_received_at() const noexcept { return highest_received_at_; }
   /// The bitmap words to send, at least those that cover all frames not yet acknowledged.
   [[nodiscard]] std::span<const std::uint64_t> ack_words() const noexcept;
@@ -184,8 +186,8 @@ class Link {
       end(entry, End::lost);
       ended(entry.frame, false);
     }
-    // The last frames sent have no later one to show that they are missing. But whoever answers now, long after they were
-    // due, and does not name them, has not had them.
+    // The last frames sent have no later one to show that they are missing. But whoever answers
+    // now, long after they were due, and does not name them, has not had them.
     for (std::uint64_t s = std::max(oldest_, highest_acknowledged_ + 1); s < next_sequence_; ++s) {
       Entry& entry = entry_of(s);
       if (entry.end != End::pending) continue;

@@ -141,7 +141,8 @@ class MessageTable {
   }
 
   /// Opens a message with `header`'s geometry, making room by eviction where it must. slot_none when it cannot.
-  [[nodiscard]] std::uint32_t open(Instant now, const MessageTag& tag, const MessageHeader& header, bool is_single) noexcept;
+  [[nodiscard]] std::uint32_t open(Instant now, const MessageTag& tag, const MessageHeader& header,
+                                   bool is_single) noexcept;
 
   /// Frees a message and everything it holds.
   void close(std::uint32_t slot) noexcept;
@@ -159,7 +160,9 @@ class MessageTable {
   void hold_single(Message& message, std::uint8_t* cell) noexcept;
   /// The payload of a cell, and the cell of a payload.
   [[nodiscard]] static std::uint8_t* payload_of(std::uint8_t* cell) noexcept { return cell + cell_coefficient_bytes; }
-  [[nodiscard]] static std::uint8_t* cell_of(std::uint8_t* payload) noexcept { return payload - cell_coefficient_bytes; }
+  [[nodiscard]] static std::uint8_t* cell_of(std::uint8_t* payload) noexcept {
+    return payload - cell_coefficient_bytes;
+  }
 
   /// Empties a generation whose bytes turned out wrong: rank 0, no shards.
   void restart_generation(Message& message, std::size_t g) noexcept;

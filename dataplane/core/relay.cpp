@@ -201,8 +201,8 @@ void Relay::State::take(Instant, const Release& command) noexcept {
 
 void Relay::State::take(Instant, const SetTrace& command) noexcept { is_tracing = command.on; }
 
-/// Gives every next hop of the route a flow in the message, with its start allowance, and has the message announced (or,
-/// when it travels whole, sent) to those that have not heard of it.
+/// Gives every next hop of the route a flow in the message, with its start allowance, and has the
+/// message announced (or, when it travels whole, sent) to those that have not heard of it.
 void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept {
   Message& message = messages[slot];
   const double shards = static_cast<double>(message.shards());
@@ -337,7 +337,8 @@ void Relay::State::offer_again(Instant now, std::uint32_t slot) noexcept {
 
 void Relay::State::trace(const Message& message, PeerIndex from, ShardTrace kind) noexcept {
   if (!is_tracing) return;
-  if (!soft_events.push(ShardTraced{message.header.id, from, kind, message.topic})) counters.add(Counter::drop_event_full_total);
+  if (!soft_events.push(ShardTraced{message.header.id, from, kind, message.topic}))
+    counters.add(Counter::drop_event_full_total);
 }
 
 void Relay::State::fault(PeerIndex peer, PeerFault kind) noexcept {

@@ -1,5 +1,5 @@
-// From full rank to a delivered message: decoding, hashing and checking, in bounded shares so that forwarding never waits
-// for a large message; and copying a local publish in, the same way.
+// From full rank to a delivered message: decoding, hashing and checking, in bounded shares so that
+// forwarding never waits for a large message; and copying a local publish in, the same way.
 #include <algorithm>
 #include <cstring>
 

@@ -1,4 +1,5 @@
-// The documents of the node API, byte for byte where the published node's are known, and the reading of request targets.
+// The documents of the node API, byte for byte where the published node's are known, and the
+// reading of request targets.
 #include "control/node/api_json.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +13,8 @@ namespace {
 
 TEST(ApiJson, HealthAsPublished) {
   EXPECT_EQ(health_json({0.29, 6.7, 84.05}, "ok", {}),
-            "{\"cpu_used\":\"0.29\",\"disk_used\":\"84.05\",\"memory_used\":\"6.70\",\"mode\":\"optimum\",\"status\":\"ok\"}\n");
+            "{\"cpu_used\":\"0.29\",\"disk_used\":\"84.05\",\"memory_used\":\"6.70\",\"mode\":\"optimum\",\"status\":"
+            "\"ok\"}\n");
   NodeConfig config;
   config.node.country = "India";
   config.node.country_iso = "IN";
@@ -47,7 +49,8 @@ TEST(ApiJson, ConfigHoldsEverySettingWithItsType) {
 }
 
 TEST(ApiJson, TopicsAndErrors) {
-  const std::vector<TopicStatus> topics{{"demo", true, 2, {{"12D3A", "/ip4/1.2.3.4/tcp/1", true}, {"12D3B", "", false}}}};
+  const std::vector<TopicStatus> topics{
+      {"demo", true, 2, {{"12D3A", "/ip4/1.2.3.4/tcp/1", true}, {"12D3B", "", false}}}};
   const auto document = nlohmann::json::parse(topics_json(topics, false));
   EXPECT_EQ(document["count"], 1);
   EXPECT_EQ(document["topics"][0]["peers"], 2);

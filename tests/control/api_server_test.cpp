@@ -10,7 +10,7 @@
 
 #include "codec/rng.h"
 #include "control/node/api.h"
-#include "node_world.h"
+#include "tests/control/node_world.h"
 
 namespace corelay::node {
 namespace {
@@ -44,7 +44,9 @@ TEST(Api, DocumentsOfARunningNode) {
   second->subscribe(listener, {"demo"});
   ASSERT_TRUE(has_sessions(first, 1));
   const std::uint16_t port = first->api_port();
-  const auto document = [&](const std::string& path) { return nlohmann::json::parse(body_of(request(port, "GET", path))); };
+  const auto document = [&](const std::string& path) {
+    return nlohmann::json::parse(body_of(request(port, "GET", path)));
+  };
 
   const auto health = document("/api/v1/health");
   EXPECT_EQ(health.size(), 5U);
@@ -72,7 +74,8 @@ TEST(Api, DocumentsOfARunningNode) {
   const std::string metrics = body_of(request(port, "GET", "/metrics"));
   EXPECT_NE(metrics.find("corelay_messages_published_total{lane=\"0\"} 1\n"), std::string::npos);
   EXPECT_NE(metrics.find("corelay_sessions 1\n"), std::string::npos);
-  EXPECT_NE(metrics.find("optimum_mump2p_total_peers{cluster_id=\"test\",protocol_type=\"mump2p\"} 1\n"), std::string::npos);
+  EXPECT_NE(metrics.find("optimum_mump2p_total_peers{cluster_id=\"test\",protocol_type=\"mump2p\"} 1\n"),
+            std::string::npos);
 }
 
 TEST(Api, ErrorsAreJson) {

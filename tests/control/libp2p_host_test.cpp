@@ -417,6 +417,28 @@ TEST_F(HostTest, CrossedDialsEndInOneConnection) {
   EXPECT_TRUE(a->disconnected.empty() && b->disconnected.empty());
 }
 
+TEST_F(HostTest, CallbacksMayStopTheHost) {
+  const auto a = make_host();
+  for (int which = 0; which < 4; ++which) {
+    const auto b = make_host();
+    std::string note = "kept through the call";
+    bool has_stopped = false;
+    const auto stop = [&, note] {
+      b->host.stop();
+      has_stopped = note == "kept through the call";
+    };
+    if (which == 0) b->host.on_connected([stop](const ConnectionInfo&) { stop(); });
+    if (which == 1) b->host.on_identified([stop](const PeerId&, const PeerIdentity&) { stop(); });
+    if (which == 2) b->host.handle("/stop/1", [stop](const StreamPtr&) { stop(); });
+    if (which == 3) b->host.on_disconnected([stop](const PeerId&) { stop(); });
+    ASSERT_TRUE(dial(*a, b->full_address()));
+    if (which == 2) a->host.open_stream(b->id(), "/stop/1", [](const Expected<StreamPtr>&) {});
+    if (which == 3) a->host.disconnect(b->id());
+    ASSERT_TRUE(run_until([&] { return has_stopped; })) << which;
+    ASSERT_TRUE(run_until([&] { return a->host.connections().empty(); })) << which;
+  }
+}
+
 TEST_F(HostTest, StopEndsEverythingAndCallsNobody) {
   const auto a = make_host();
   auto b = make_host();

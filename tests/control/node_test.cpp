@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/rng.h"
-#include "node_world.h"
+#include "tests/control/node_world.h"
 #include "proto/sidecar.pb.h"
 #include "proto/trace.pb.h"
 

@@ -99,7 +99,9 @@ TEST(SidecarTrace, PublishRejectDeliver) {
 TEST(SidecarTrace, Shards) {
   using dataplane::ShardTrace;
   const Tracer tracer(peer_of(1));
-  const auto traced = [&](ShardTrace kind) { return event_of(tracer.shard({id_of(2), 0, kind, 0}, "demo", peer_of(3))); };
+  const auto traced = [&](ShardTrace kind) {
+    return event_of(tracer.shard({id_of(2), 0, kind, 0}, "demo", peer_of(3)));
+  };
   const auto fresh = traced(ShardTrace::fresh);
   EXPECT_EQ(fresh.type(), TraceEvent::NEW_SHARD);
   EXPECT_EQ(fresh.newshard().messageid(), to_hex(id_of(2)));

@@ -8,7 +8,7 @@
 
 #include "codec/rng.h"
 #include "control/node/sidecar.h"
-#include "node_world.h"
+#include "tests/control/node_world.h"
 #include "proto/sidecar.grpc.pb.h"
 #include "proto/trace.pb.h"
 
@@ -174,7 +174,8 @@ TEST(Sidecar, APublisherThatNeverReadsIsNeverBlocked) {
 }
 
 TEST(Sidecar, ASlowClientLosesItsOwnMessagesOnly) {
-  TestNode node(Settings{{"sidecar.queue_messages_max", "8"}, {"sidecar.traces", "false"}, {"publish.hold_ms", "60000"}});
+  TestNode node(
+      Settings{{"sidecar.queue_messages_max", "8"}, {"sidecar.traces", "false"}, {"publish.hold_ms", "60000"}});
   Client slow(node);
   ASSERT_TRUE(slow.send(2, "demo"));
   const auto healthy = std::make_shared<Listener>();

@@ -229,7 +229,7 @@ TEST(Relay, StaysNearTheBoundOnAMesh) {
       for (std::size_t step = 1; step <= 2; ++step) network.join(i, (i + step) % 8);
     }
     network.route_all("t");
-    const std::size_t size = 4 << 20;
+    const std::size_t size = 2 << 20;
     network.publish(3, size);  // the links learn their rates
     network.run(seconds(5));
     std::uint64_t sent = 0;
@@ -237,14 +237,15 @@ TEST(Relay, StaysNearTheBoundOnAMesh) {
     const Instant start = network.now;
     const auto* message = network.publish(0, size);
     EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 0); }));
-    const double bound_ms = static_cast<double>(size) / 12.5e6 * 1e3;
+    // What the publisher's uplink takes to bring every byte across once.
+    const double bound_ms = static_cast<double>(size) / 12.5e6 / (1 - loss) * 1e3;
     const double took_ms = static_cast<double>((network.now - start).ns) / 1e6;
     network.run(seconds(1));
     for (const auto& node : network.nodes()) sent += node.bytes_sent;
     const double copies = static_cast<double>(sent) / static_cast<double>(size) / 8;
-    std::printf("8 nodes, degree 4, 4 MiB, loss %.2f: %.0f ms (bound %.0f), %.2f messages sent per node\n", loss, took_ms,
-                bound_ms, copies);
-    EXPECT_LT(took_ms, 2.0 * bound_ms);
+    std::printf("8 nodes, degree 4, 2 MiB, loss %.2f: %.0f ms (bound %.0f), %.2f messages sent per node\n", loss,
+                took_ms, bound_ms, copies);
+    EXPECT_LT(took_ms, 2.2 * bound_ms);
     EXPECT_LT(copies, 2.2);
   }
 }

@@ -12,7 +12,7 @@ def corelayd(*arguments, **environment):
     clean = {name: value for name, value in os.environ.items()
              if not name.startswith(("OPTIMUM_", "GOSSIPSUB_", "CORELAY_"))}
     return subprocess.run([CORELAYD, *arguments], env={**clean, **environment}, capture_output=True, text=True,
-                          timeout=20, check=False)
+                          timeout=60, check=False)
 
 
 def refused(done, *words):

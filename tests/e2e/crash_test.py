@@ -23,7 +23,7 @@ def crash_in_transfer(fleet, publisher, victim):
     victim.kill()
     assert not subscribers[victim.number].messages, "the message arrived before the kill: nothing is tested"
     for node in fleet.others(victim.number):
-        subscribers[node.number].wait_for([sha256(payload)], 30)
+        subscribers[node.number].wait_for([sha256(payload)])
     sending.join()
 
     victim.start()

@@ -21,7 +21,7 @@ def test_alone_is_refused_after_the_hold():
     took = time.monotonic() - start
     assert done.returncode == 4, (done.returncode, done.stderr)
     assert "peer" in done.stderr, done.stderr
-    assert 0.6 < took < 5, f"refused after {took:.2f} s, with a hold of 0.7 s"
+    assert took > 0.6, f"refused after {took:.2f} s, with a hold of 0.7 s"
     print("    " + done.stderr.strip())
 
 
@@ -37,7 +37,7 @@ def test_held_until_a_peer_comes():
     wait_until("the sidecar", lambda: is_listening(fleet[2].sidecar_port))
     subscriber = Subscriber(fleet[2], "held")
     subscriber.wait_for([sha256(b"early")])
-    out, _ = publishing.communicate(timeout=10)
+    out, _ = publishing.communicate(timeout=60)
     assert publishing.returncode == 0 and out == 'Published "early" to "held"\n', out
 
 

@@ -39,8 +39,8 @@ def sha256(payload):
     return hashlib.sha256(payload).hexdigest()
 
 
-def wait_until(what, condition, timeout_s=20.0, pause_s=0.02):
-    """Returns the first true value of condition(); fails naming `what` after the time."""
+def wait_until(what, condition, timeout_s=60.0, pause_s=0.02):
+    """Returns the first true value of condition(); fails naming `what` after the time: long, for a busy machine."""
     end = time.monotonic() + timeout_s
     while True:
         value = condition()
@@ -151,7 +151,7 @@ class Node:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, timeout_s=15.0):
+    def stop(self, timeout_s=60.0):
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
@@ -189,7 +189,7 @@ class Node:
                 totals[name] = totals.get(name, 0.0) + float(line.rsplit(" ", 1)[1])
         return totals
 
-    def wait_ready(self, timeout_s=10.0, path="/readyz"):
+    def wait_ready(self, timeout_s=60.0, path="/readyz"):
         """Ready: it has a session with a peer. For a node alone, wait_live()."""
         def look():
             assert self.is_running(), f"node {self.number} ended with {self.process.returncode}"
@@ -220,7 +220,7 @@ class Fleet:
     def __getitem__(self, number):
         return self.nodes[number - 1]
 
-    def wait_for_mesh(self, timeout_s=15.0):
+    def wait_for_mesh(self, timeout_s=60.0):
         def missing():
             return [(node.number, len(node.peers())) for node in self.nodes if len(node.peers()) < len(self.nodes) - 1]
         wait_until(f"a full mesh (missing {missing()})", lambda: not missing(), timeout_s)
@@ -270,7 +270,7 @@ class Subscriber:
     def digests(self):
         return [message["sha256"] for message in self.messages]
 
-    def wait_for(self, digests, timeout_s=30.0):
+    def wait_for(self, digests, timeout_s=60.0):
         """Waits until every digest has come."""
         wanted = set(digests)
         try:
@@ -284,13 +284,13 @@ class Subscriber:
         end_process(self.process)
 
 
-def corelay(*arguments, timeout_s=60.0, **options):
+def corelay(*arguments, timeout_s=120.0, **options):
     """Runs corelay; returns the finished process with its output as text."""
     return subprocess.run([CORELAY, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False,
                           **options)
 
 
-def publish(node, topic, *payloads, timeout_s=60.0):
+def publish(node, topic, *payloads, timeout_s=120.0):
     """Publishes payloads (bytes) in order through one stream; returns the digests."""
     with tempfile.TemporaryDirectory(prefix="corelay-e2e-") as folder:
         files = []

@@ -22,7 +22,7 @@ def installed_client():
         for name in ("package.json", "package-lock.json"):
             shutil.copy(CLIENT / name, folder)
         done = subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder,
-                              capture_output=True, text=True, timeout=50, check=False)
+                              capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             raise Skip("npm cannot install @grpc/grpc-js: " + done.stderr.strip().splitlines()[0])
         stamp.write_bytes(lock)
@@ -36,7 +36,7 @@ def test_grpc_js():
     folder = installed_client()
     fleet = Fleet(3, {"CORELAY_PUBLISH_HOLD_MS": "500"})  # some publishes are to topics nobody takes part in
     done = subprocess.run(["node", "client.mjs", str(SOURCE / "proto" / "sidecar.proto"), fleet[2].sidecar,
-                           fleet[3].sidecar], cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+                           fleet[3].sidecar], cwd=folder, capture_output=True, text=True, timeout=150, check=False)
     print("    " + (done.stdout + done.stderr).strip().replace("\n", "\n    "))
     assert done.returncode == 0
 
