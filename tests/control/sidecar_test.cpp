@@ -2,6 +2,8 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include <nlohmann/json.hpp>
 
 #include "codec/rng.h"
@@ -205,6 +207,25 @@ TEST(Sidecar, StreamsAreBoundedAndEndWhenTheNodeLeaves) {
   while (first.receive()) {
   }
   EXPECT_EQ(first.finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  drained.get_future().wait();
+}
+
+// The control thread, which answers Health, is the one that stops the sidecar.
+TEST(Sidecar, AHealthCallDoesNotHoldUpTheEnd) {
+  TestNode node(Settings{{"node.drain_ms", "0"}});
+  Client client(node);
+  std::promise<void> drained;
+  std::future<grpc::Status> called;
+  node.on_control([&] {
+    called = std::async(std::launch::async, [&client] {
+      grpc::ClientContext context;
+      proto::HealthResponse health;
+      return client.stub().Health(&context, {}, &health);
+    });
+    std::this_thread::sleep_for(500ms);  // the call is in by now; were it not, nothing would be tested
+    node->drain([&drained] { drained.set_value(); });
+  });
+  EXPECT_EQ(called.get().error_code(), grpc::StatusCode::UNAVAILABLE);
   drained.get_future().wait();
 }
 

@@ -68,6 +68,76 @@ TEST(Relay, SaysSoWhenNoPeerComes) {
   EXPECT_EQ(network.nodes()[0].counters->value(Counter::gauge_cells_used), 0u);
 }
 
+TEST(Relay, SaysSoWhenNoDatagramReachesTheOnlyPeer) {
+  Network network(2, lossy(1));
+  network.join(0, 1);
+  network.route_all("t");
+  const auto* large = network.publish(0, 50000);
+  const auto* small = network.publish(0, 50);
+  network.run(seconds(60));
+  ASSERT_EQ(network.nodes()[0].failed.size(), 2u);
+  for (const auto& [message, reason] : network.nodes()[0].failed) {
+    EXPECT_TRUE(message == large || message == small);
+    EXPECT_EQ(reason, PublishFailure::no_peers);
+  }
+}
+
+TEST(Relay, OffersAgainWhatWasRefused) {
+  Network network(3, lossy(0));
+  network.join_all();
+  network.route(0, "t");
+  network.route(1, "t");  // node 2 takes no part yet
+  const auto* large = network.publish(0, 50000);
+  const auto* small = network.publish(0, 50);
+  network.run(seconds(5));
+  EXPECT_TRUE(network.nodes()[2].delivered.empty());
+  network.route(2, "t");
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(large, 0) && network.has_all(small, 0); }));
+}
+
+TEST(Relay, RefusesAnAnnounceOfWhatTravelsWhole) {
+  Network network(3, lossy(0));
+  network.join_all();
+  network.route_all("t");
+  std::vector<std::uint8_t> frame(frame_bytes_max);
+  const auto prepared =
+      prepare_message({}, "t", network.publisher(), 9, 0, RelayParams{}, network.signer());
+  ASSERT_TRUE(prepared);
+  AnnounceFrame announce;
+  announce.sequence = 1;
+  announce.header = prepared->encoded_header;
+  frame.resize(write_announce(announce, frame.data()));
+  network.inject(0, 1, frame);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::drop_header_invalid_total), 1u);
+  network.run(seconds(1));
+  EXPECT_TRUE(network.nodes()[2].faults.empty());  // nobody takes node 1 for the culprit
+  EXPECT_EQ(network.nodes()[2].counters->value(Counter::drop_malformed_frame_total), 0u);
+}
+
+TEST(Relay, TakesASingleThatWasAnnouncedInAnotherShape) {
+  Network network(2, lossy(0));
+  network.join(0, 1);
+  network.route_all("t");
+  const std::vector<std::uint8_t> payload(200, 7);
+  auto decoy = prepare_message(payload, "t", network.publisher(), 9, 0, RelayParams{}, network.signer());
+  ASSERT_TRUE(decoy);
+  decoy->header.k = 2;
+  decoy->header.shard_bytes = 128;
+  write_header(decoy->header, decoy->encoded_header.data());
+  std::array<std::uint8_t, signed_bytes_max> to_sign;
+  decoy->header.signature = network.signer()({to_sign.data(), signed_bytes(decoy->encoded_header, to_sign)});
+  write_header(decoy->header, decoy->encoded_header.data());
+  std::vector<std::uint8_t> frame(frame_bytes_max);
+  AnnounceFrame announce;
+  announce.sequence = 1000;
+  announce.header = decoy->encoded_header;
+  frame.resize(write_announce(announce, frame.data()));
+  network.inject(0, 1, frame);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::rx_announce_total), 1u);
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+}
+
 TEST(Relay, AMessageThatTakesLongerThanTheHoldIsNotOneWithoutPeers) {
   NetworkConfig config = lossy(0);
   config.uplink_bytes_per_second = 100e3;
