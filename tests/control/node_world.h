@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "codec/rng.h"
 #include "control/node/node.h"
 
 namespace corelay::node {
