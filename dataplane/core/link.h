@@ -114,8 +114,8 @@ class Link {
     return true;
   }
 
-  /// To be called when timer_at() has passed: true when a probe should be sent. After two unanswered probes the frames in
-  /// flight are given up through `ended`.
+  /// To be called when timer_at() has passed: true when a probe should be sent. After two
+  /// unanswered probes the frames in flight are given up through `ended`.
   template <class Ended>
   bool on_timer(Instant now, Ended&& ended) noexcept {
     if (now < timer_at()) return false;
@@ -145,7 +145,9 @@ class Link {
 
   /// Notes an arrived sequence. False when it is a repeat or too old to tell: the frame is then to be ignored.
   [[nodiscard]] bool on_received(Instant now, std::uint32_t sequence) noexcept;
-  [[nodiscard]] std::uint32_t highest_received() const noexcept { return static_cast<std::uint32_t>(highest_received_); }
+  [[nodiscard]] std::uint32_t highest_received() const noexcept {
+    return static_cast<std::uint32_t>(highest_received_);
+  }
   [[nodiscard]] Instant highest_received_at() const noexcept { return highest_received_at_; }
   /// The bitmap words to send, at least those that cover all frames not yet acknowledged.
   [[nodiscard]] std::span<const std::uint64_t> ack_words() const noexcept;
@@ -181,8 +183,8 @@ class Link {
   [[nodiscard]] static constexpr Duration first_probe_after() noexcept { return milliseconds(25); }
   [[nodiscard]] std::size_t window_frames() const noexcept;
 
-  /// The neighbour answered a probe of `probed_at` without naming the last frames sent before it: it has not had them, and
-  /// no later frame would show the gap.
+  /// The neighbour answered a probe of `probed_at` without naming the last frames sent before it:
+  /// it has not had them, and no later frame would show the gap.
   template <class Ended>
   void give_up_before(Instant probed_at, Ended&& ended) noexcept {
     for (std::uint64_t s = std::max(oldest_, highest_acknowledged_ + 1); s < next_sequence_; ++s) {
