@@ -397,7 +397,9 @@ void Relay::State::update_deadline(Instant now, const Outbox& out) noexcept {
     const Peer& peer = peers[p];
     deadline = std::min({deadline, peer.link.feedback_at(), peer.link.timer_at()});
     // Blocked by the window, the next acknowledgement wakes it; blocked by pacing, the clock does.
-    if (!peer.bulk.is_empty() && peer.link.pace_at() > now) deadline = std::min(deadline, peer.link.pace_at());
+    if (peer.bulk.is_empty()) continue;
+    const Instant paced = std::max(peer.link.pace_at(), rate_at);
+    if (paced > now) deadline = std::min(deadline, paced);
   }
 }
 

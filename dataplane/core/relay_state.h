@@ -166,6 +166,7 @@ struct Relay::State {
   Fifo<Event> soft_events;  // may be dropped
   bool is_tracing = false;
   bool is_outbox_short = false;
+  Instant rate_at{};  // when the cap over all peers lets the next coded frame go
   Instant housekeep_at = never;
   Instant deadline = never;
 };

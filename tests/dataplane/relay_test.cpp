@@ -206,6 +206,18 @@ TEST(Relay, MendsAGenerationThatWasPolluted) {
   EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::bad_digest);
 }
 
+TEST(Relay, KeepsToTheRateCapOverAllPeers) {
+  NetworkConfig config = lossy(0);
+  config.params.rate_bytes_per_second_max = 1'000'000;
+  Network network(2, config);
+  network.join_all();
+  network.route_all("t");
+  const auto* message = network.publish(0, 1'000'000);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(message, 0); }));
+  EXPECT_GT(network.now.ns, milliseconds(950).ns);
+  EXPECT_LT(network.now.ns, milliseconds(1400).ns);
+}
+
 TEST(Relay, GivesEverythingBackInTheEnd) {
   Network network(3, lossy(0.1));
   network.join_all();
