@@ -24,7 +24,7 @@ constexpr std::size_t frames_per_turn = 4;        // of one generation, then the
 constexpr std::size_t messages_behind_max = 2;    // how far the slowest sink may lag behind the upstream
 constexpr std::uint32_t answer_after_frames = 64;
 constexpr Duration answer_after = microseconds(500);
-constexpr Duration stall = milliseconds(300);
+constexpr Duration stall = seconds(5);
 
 std::uint64_t key_of(const MessageTag& tag) { return load_le<std::uint64_t>(tag.data()); }
 

@@ -1,5 +1,5 @@
-/// The neighbours of the relay that relay_bench measures: one upstream that pours coded packets
-/// in, and sinks that open, count and acknowledge what comes out.
+/// The neighbours of the relay that relay_bench measures: one upstream that pours coded packets in, and sinks that
+/// open, count and acknowledge what comes out.
 #pragma once
 
 #include <cstddef>

@@ -30,7 +30,7 @@ struct DataplaneConfig {
   BackendChoice backend = BackendChoice::automatic;
   IdleMode idle = IdleMode::polite;
   std::uint32_t spin_us = 50;
-  bool pin_lcores = true;  // to cores found by hwloc, leaving the first to control where there are two or more
+  bool pin_lcores = true;             // to cores found by hwloc, the first left to control where there are several
   std::size_t command_ring_depth = 1024;
   std::size_t event_ring_depth = 8192;
   std::size_t socket_buffer_bytes = 8u << 20;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
@@ -18,6 +19,8 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 using tcp = asio::ip::tcp;
 using boost::system::error_code;
+
+constexpr std::chrono::milliseconds accept_retry{100};
 
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -80,7 +83,8 @@ Expected<HttpRequest> parse_target(std::string_view method, std::string_view tar
 struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   class Connection;
 
-  State(asio::io_context& io, HttpConfig c, Answer a) : config(std::move(c)), answer(std::move(a)), acceptor(io) {}
+  State(asio::io_context& io, HttpConfig c, Answer a)
+      : config(std::move(c)), answer(std::move(a)), acceptor(io), retry(io) {}
 
   void accept();
   void close();
@@ -88,6 +92,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   HttpConfig config;
   Answer answer;
   tcp::acceptor acceptor;
+  asio::steady_timer retry;
   std::set<std::shared_ptr<Connection>> connections;
 };
 
@@ -165,14 +170,19 @@ void HttpServer::State::accept() {
       self->connections.insert(connection);
       connection->read();
     }
+    if (!error) return self->accept();
     if (error == asio::error::no_descriptors) spdlog::warn("api: no file descriptor left for a connection");
-    self->accept();
+    self->retry.expires_after(accept_retry);  // a pause keeps this from spinning
+    self->retry.async_wait([self](error_code waited) {
+      if (!waited && self->acceptor.is_open()) self->accept();
+    });
   });
 }
 
 void HttpServer::State::close() {
   error_code ignored;
   acceptor.close(ignored);
+  retry.cancel();
   const auto open = connections;
   for (const auto& connection : open) connection->close();
 }

@@ -71,10 +71,11 @@ void Peers::exchange_keys(const PeerPtr& peer, libp2p::StreamPtr stream, bool is
 void Peers::on_exchanged(const PeerPtr& peer, bool is_dialer, bool is_rekey_asked, Expected<AgreedSession> outcome) {
   const std::string name = peer->id.text();
   if (!outcome) {
-    if (peer->has_session) {  // the session stands; a rekey of ours is tried again
+    // A dialer may have taken the new keys for agreed: only a fresh start makes sure that both ends have the same.
+    if (peer->has_session && !is_dialer) return drop(peer, "new keys failed: " + outcome.error().describe());
+    if (peer->has_session) {  // the session stands; the rekey is tried again
       spdlog::warn("peer {}: new keys failed: {}", name, outcome.error().describe());
-      if (is_dialer) rekey_later(peer, rekey_retry);
-      return;
+      return rekey_later(peer, rekey_retry);
     }
     if (outcome.error().code == ErrorCode::permission_denied) {
       spdlog::warn("peer {} at {} is refused: {}", name, peer->remote.text(), outcome.error().what);
@@ -84,7 +85,12 @@ void Peers::on_exchanged(const PeerPtr& peer, bool is_dialer, bool is_rekey_aske
   const bool is_rekey = peer->has_session && (is_dialer ? is_rekey_asked
                                                         : outcome->replaces_key_id != 0 &&
                                                               outcome->replaces_key_id == peer->keys.receive.key_id);
+  if (!is_dialer && !is_rekey && outcome->replaces_key_id != 0) {
+    // It would go on with link sequences where we start at 1, and take all we send for repeats.
+    return drop(peer, "it renews a session that we do not have");
+  }
   if (peer->has_session && !is_rekey) end_session(peer);  // the peer has started anew
+  if (!is_current(peer)) return;                          // the mesh gave it up
   auto endpoint = outcome->endpoint ? outcome->endpoint : endpoint_of(peer->remote.host());
   if (!endpoint) return drop(peer, "its UDP address is unknown");
   endpoint->port = outcome->udp_port;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <set>
 
@@ -28,6 +29,8 @@ using Service = proto::CommandStream::WithRawCallbackMethod_ListenCommands<
 
 // Requests over message_bytes_max still get in up to what the wire can say, and are answered with a reason.
 constexpr int receive_bytes_max = static_cast<int>(dataplane::message_bytes_limit) + (1 << 20);
+
+grpc::Status stopping_status() { return {grpc::StatusCode::UNAVAILABLE, "the node is stopping"}; }
 
 /// A stream that was refused: ends with its status and nothing else.
 class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
@@ -48,10 +51,15 @@ struct Sidecar::State final : Service {
   grpc::ServerUnaryReactor* ListTopics(grpc::CallbackServerContext* context, const proto::Void* request,
                                        proto::TopicList* response) override;
 
+  /// Fills an answer on the control thread. That thread may be the one in stop(), which waits for every call to end: a
+  /// call it has not got to by then ends without.
+  void answer(grpc::ServerUnaryReactor* reactor, std::function<void()> fill);
+
   Node& node;
   SidecarTotals totals;
-  std::mutex mutex;  // guards streams and is_stopping
+  std::mutex mutex;  // guards streams, unanswered and is_stopping
   std::set<std::shared_ptr<SidecarStream>> streams;
+  std::set<grpc::ServerUnaryReactor*> unanswered;
   bool is_stopping = false;
   int port = 0;
   std::unique_ptr<grpc::Server> server;
@@ -62,7 +70,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Sidecar::State::Lis
   std::shared_ptr<SidecarStream> stream;
   {
     const std::lock_guard lock(mutex);
-    if (is_stopping) return new Refusal(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the node is stopping"));
+    if (is_stopping) return new Refusal(stopping_status());
     const std::size_t streams_max = node.config().sidecar.streams_max;
     if (streams.size() >= streams_max) {
       return new Refusal(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
@@ -79,6 +87,22 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Sidecar::State::Lis
   return stream.get();
 }
 
+void Sidecar::State::answer(grpc::ServerUnaryReactor* reactor, std::function<void()> fill) {
+  {
+    const std::lock_guard lock(mutex);
+    if (is_stopping) return reactor->Finish(stopping_status());
+    unanswered.insert(reactor);
+  }
+  boost::asio::post(node.io(), [this, reactor, fill = std::move(fill)] {
+    {
+      const std::lock_guard lock(mutex);
+      if (unanswered.erase(reactor) == 0) return;
+    }
+    fill();
+    reactor->Finish(grpc::Status::OK);
+  });
+}
+
 grpc::ServerUnaryReactor* Sidecar::State::Health(grpc::CallbackServerContext* context, const proto::Void*,
                                                  proto::HealthResponse* response) {
   const SystemLoad load = node.load();
@@ -89,10 +113,9 @@ grpc::ServerUnaryReactor* Sidecar::State::Health(grpc::CallbackServerContext* co
   response->set_country(node.config().node.country);
   response->set_country_iso(node.config().node.country_iso);
   auto* const reactor = context->DefaultReactor();
-  boost::asio::post(node.io(), [this, response, reactor] {
+  answer(reactor, [this, response] {
     response->set_status(!node.is_draining());
     if (!node.addresses().empty()) response->set_p2paddress(node.addresses().front() + "/p2p/" + node.peer_id());
-    reactor->Finish(grpc::Status::OK);
   });
   return reactor;
 }
@@ -100,9 +123,8 @@ grpc::ServerUnaryReactor* Sidecar::State::Health(grpc::CallbackServerContext* co
 grpc::ServerUnaryReactor* Sidecar::State::ListTopics(grpc::CallbackServerContext* context, const proto::Void*,
                                                      proto::TopicList* response) {
   auto* const reactor = context->DefaultReactor();
-  boost::asio::post(node.io(), [this, response, reactor] {
+  answer(reactor, [this, response] {
     for (const auto& topic : node.peers().mesh().subscribed_topics()) response->add_topics(topic);
-    reactor->Finish(grpc::Status::OK);
   });
   return reactor;
 }
@@ -153,13 +175,16 @@ void Sidecar::set_serving(bool is_serving) {
 
 void Sidecar::stop() {
   std::set<std::shared_ptr<SidecarStream>> open;
+  std::set<grpc::ServerUnaryReactor*> unanswered;
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->is_stopping) return;
     state_->is_stopping = true;
     open = state_->streams;
+    unanswered.swap(state_->unanswered);
   }
-  for (const auto& stream : open) stream->end(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the node is stopping"));
+  for (auto* const reactor : unanswered) reactor->Finish(stopping_status());
+  for (const auto& stream : open) stream->end(stopping_status());
   open.clear();
   state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
   state_->server->Wait();

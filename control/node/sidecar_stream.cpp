@@ -70,7 +70,7 @@ SidecarStream::Step SidecarStream::next_step() {
   if (is_finished_) return step;
   // Nothing more will come from the client, and nothing is owed to it.
   const bool is_served = is_read_closed_ && publishes_ == 0 && topics_.empty() && waiting_.empty();
-  if ((is_ending_ || is_served) && !is_writing_) {
+  if ((is_ending_ || is_served) && !is_writing_ && starting_ == 0) {
     is_finished_ = true;
     step.finish = true;
     return step;
@@ -88,12 +88,20 @@ SidecarStream::Step SidecarStream::next_step() {
     is_reading_ = true;
     step.read = true;
   }
+  if (step.read || step.write) ++starting_;
   return step;
 }
 
+/// A Finish may end the stream, and gRPC's side of it, before another thread gets to its Start call. So a Finish waits
+/// for those on their way here, and the last of them sees to it.
 void SidecarStream::take(Step step) {
-  if (step.write) StartWrite(&write_buffer_);
-  if (step.read) StartRead(&read_buffer_);
+  while (step.read || step.write) {
+    if (step.write) StartWrite(&write_buffer_);
+    if (step.read) StartRead(&read_buffer_);
+    const std::lock_guard lock(mutex_);
+    --starting_;
+    step = next_step();
+  }
   if (step.finish) Finish(status_);
 }
 

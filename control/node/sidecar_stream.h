@@ -87,6 +87,7 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   bool is_reading_ = false;
   bool is_read_closed_ = false;  // the client has sent all it had, or is gone
   bool is_writing_ = false;
+  std::size_t starting_ = 0;     // threads inside take(): until they are out, gRPC may not be told to finish
   bool is_ending_ = false;       // Finish as soon as no write is under way
   bool is_finished_ = false;
   bool is_lagging_ = false;      // drops have been logged since the queue was last empty

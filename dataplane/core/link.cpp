@@ -165,6 +165,7 @@ Duration Link::timeout() const noexcept {
 
 Instant Link::timer_at() const noexcept {
   if (inflight_frames_ == 0) return never;
+  if (smoothed_rtt_.ns == 0 && probes_unanswered_ == 0) return timer_base_ + first_probe_after();
   const std::uint32_t doublings = std::min(probes_unanswered_, 6u);
   return timer_base_ + std::min(timeout() * (std::int64_t{1} << doublings), seconds(1));
 }

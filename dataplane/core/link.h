@@ -80,7 +80,17 @@ class Link {
     const bool has_any = !ack.words.empty();
     if (has_any && back_from_newest >= next_sequence_ - 1) return false;
     feedback_taken_ = ack.number;
-    if (!has_any) return true;
+    // Feedback that was on its way already when the probe left is no answer to it.
+    const bool is_answer = probes_unanswered_ != 0 && now - timer_base_ >= std::min(rtt_min_[0], rtt_min_[1]);
+    const Instant probed_at = timer_base_;
+    if (!has_any) {
+      if (is_answer) {
+        probes_unanswered_ = 0;
+        timer_base_ = now;
+        give_up_before(probed_at, ended);
+      }
+      return true;
+    }
     const std::uint64_t highest = next_sequence_ - 1 - back_from_newest;
     const std::uint64_t delivered_before = delivered_bytes_;
     for (std::size_t w = 0; w < ack.words.size() / 8; ++w) {
@@ -97,8 +107,10 @@ class Link {
         ended(entry.frame, true);
       }
     }
-    on_acknowledged(now, highest, ack, delivered_bytes_ - delivered_before);
+    const std::uint64_t delivered = delivered_bytes_ - delivered_before;
+    on_acknowledged(now, highest, ack, delivered);
     sweep(now, ended);
+    if (is_answer && delivered == 0) give_up_before(probed_at, ended);  // while news comes in, the rest may be queued
     return true;
   }
 
@@ -167,7 +179,23 @@ class Link {
   void drain(double delivered) noexcept;
   void advance_oldest() noexcept;
   [[nodiscard]] Duration timeout() const noexcept;
+  /// While nothing is known of the round trip the first probe goes out early: a lost first frame waits for it.
+  [[nodiscard]] static constexpr Duration first_probe_after() noexcept { return milliseconds(25); }
   [[nodiscard]] std::size_t window_frames() const noexcept;
+
+  /// The neighbour answered a probe of `probed_at` without naming the last frames sent before it:
+  /// it has not had them, and no later frame would show the gap.
+  template <class Ended>
+  void give_up_before(Instant probed_at, Ended&& ended) noexcept {
+    for (std::uint64_t s = std::max(oldest_, highest_acknowledged_ + 1); s < next_sequence_; ++s) {
+      Entry& entry = entry_of(s);
+      if (entry.end != End::pending) continue;
+      if (probed_at - entry.at < milliseconds(5)) break;
+      end(entry, End::lost);
+      ended(entry.frame, false);
+    }
+    advance_oldest();
+  }
 
   /// Declares lost what is older than the newest acknowledged frame by more than reordering explains.
   template <class Ended>
@@ -183,15 +211,6 @@ class Link {
       const bool is_late = highest_acknowledged_at_ - entry.at > reorder || highest_acknowledged_ - s > 512 ||
                            now - entry.at > timeout();
       if (!is_late) break;
-      end(entry, End::lost);
-      ended(entry.frame, false);
-    }
-    // The last frames sent have no later one to show that they are missing. But whoever answers
-    // now, long after they were due, and does not name them, has not had them.
-    for (std::uint64_t s = std::max(oldest_, highest_acknowledged_ + 1); s < next_sequence_; ++s) {
-      Entry& entry = entry_of(s);
-      if (entry.end != End::pending) continue;
-      if (now - entry.at < timeout()) break;
       end(entry, End::lost);
       ended(entry.frame, false);
     }

@@ -105,6 +105,7 @@ struct Message {
   std::uint16_t generations_complete = 0;   // full rank
   std::uint16_t generations_decoded = 0;
   std::uint16_t generations_hashed = 0;
+  std::uint16_t mends = 0;                  // times wrong bytes were found
   std::uint32_t rows_loaded = 0;
   std::uint32_t cells_reserved = 0;         // set aside and not taken yet
   std::uint32_t deficit = 0;                // sum of k - rank

@@ -28,7 +28,7 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       decodes(relay_params.generations_max * 2),
       hashes(relay_params.messages_max * 2),
       deliveries(relay_params.messages_max),
-      outcomes(outcomes_max),
+      outcomes(outcomes_max + relay_params.messages_max),  // what may come of commands, and of messages held
       gone(relay_params.peers_max),
       soft_events(soft_events_max) {
   peers.reserve(params.peers_max);
@@ -236,7 +236,9 @@ bool Relay::State::is_settled(const Message& message) const noexcept {
 bool Relay::State::has_taker(const Message& message) const noexcept {
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     const Flow& flow = message.flows[f];
-    if (flow.peer != peer_none && flow.is_next_hop && flow.state != PeerState::refused) return true;
+    if (flow.peer == peer_none || !flow.is_next_hop || flow.state == PeerState::refused) continue;
+    // Control may reach a neighbour that no datagram of ours does.
+    if (!peers[flow.peer].link.is_silent()) return true;
   }
   return false;
 }
@@ -315,13 +317,20 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
     seen.insert(now - params.seen_time - Duration{1}, message.tag);  // forgotten: it may be tried again
     return close_message(slot);
   }
-  if (message.state != MessageState::complete || message.is_single) return;
+  if (message.state == MessageState::complete) offer_again(now, slot);
+}
+
+/// Whoever has not answered, or refused for now, hears of a complete message again.
+void Relay::State::offer_again(Instant now, std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     Flow& flow = message.flows[f];
-    if (flow.peer == peer_none || !flow.is_next_hop || flow.state == PeerState::full || flow.needs_announce) continue;
-    if (now - flow.announced_at < flow.announce_wait || flow.inflight != 0) continue;
+    if (flow.peer == peer_none || !flow.is_next_hop || flow.state == PeerState::full) continue;
+    if (flow.needs_announce || flow.needs_single || flow.inflight != 0) continue;
+    if (message.is_single && flow.state != PeerState::refused) continue;  // the link tells how a single ended
+    if (now - flow.announced_at < flow.announce_wait) continue;
     flow.announce_wait = std::min(flow.announce_wait * 2, announce_wait_max);
-    flow.needs_announce = true;
+    (message.is_single ? flow.needs_single : flow.needs_announce) = true;
     queue_urgent(slot, f);
   }
 }
@@ -388,7 +397,9 @@ void Relay::State::update_deadline(Instant now, const Outbox& out) noexcept {
     const Peer& peer = peers[p];
     deadline = std::min({deadline, peer.link.feedback_at(), peer.link.timer_at()});
     // Blocked by the window, the next acknowledgement wakes it; blocked by pacing, the clock does.
-    if (!peer.bulk.is_empty() && peer.link.pace_at() > now) deadline = std::min(deadline, peer.link.pace_at());
+    if (peer.bulk.is_empty()) continue;
+    const Instant paced = std::max(peer.link.pace_at(), rate_at);
+    if (paced > now) deadline = std::min(deadline, paced);
   }
 }
 

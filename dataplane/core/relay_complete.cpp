@@ -9,6 +9,7 @@ namespace corelay::dataplane {
 namespace {
 
 constexpr std::size_t rows_loaded_each_tick = 256;
+constexpr std::uint16_t mends_max = 32;  // of one message
 
 }  // namespace
 
@@ -148,6 +149,11 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
     }
     ++wrong;
     messages.restart_generation(message, g);
+  }
+  if (++message.mends > mends_max) {
+    // Whoever spoils it goes on doing so, and cannot be told from the others: no work without end.
+    counters.add(Counter::drop_incomplete_evicted_total);
+    return close_message(slot);
   }
   if (wrong == 0) {
     // Every generation is what was signed and yet the id is not the payload's: the publisher lied.

@@ -74,7 +74,8 @@ void Relay::State::on_announce(Instant now, PeerIndex from, Bytes bytes) noexcep
   }
   counters.add(Counter::rx_announce_total);
   const auto header = parse_header(announce->header);
-  if (!header) {
+  // A message of one shard travels whole: announced, it would be served in coded frames that nobody may send.
+  if (!header || (header->k == 1 && header->generations == 1)) {
     counters.add(Counter::drop_header_invalid_total);
     return fault(from, PeerFault::malformed_frame);
   }
@@ -205,7 +206,8 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
   }
   counters.add(Counter::rx_single_total);
   const std::uint32_t known = messages.find(single->tag);
-  if (known != slot_none) return on_known_single(now, from, known, *single);
+  const bool is_held = known != slot_none && (messages[known].is_single || messages[known].deficit == 0);
+  if (is_held) return on_known_single(from, known);
   if (seen.contains(now, single->tag)) return counters.add(Counter::rx_single_duplicate_total);
   const auto header = parse_header(single->header);
   const bool is_valid = header && header->k == 1 && header->generations == 1 &&
@@ -222,6 +224,8 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
     counters.add(Counter::drop_digest_total);
     return fault(from, PeerFault::bad_digest);
   }
+  // Somebody announced these bytes as a message of another shape, of which they can never become one.
+  if (known != slot_none) close_message(known);
   const std::uint32_t slot = open_received(now, from, single->header, single->tag, *header, true);
   if (slot == slot_none) return;
   Message& message = messages[slot];
@@ -243,23 +247,14 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
   queue_hash(slot);
 }
 
-void Relay::State::on_known_single(Instant now, PeerIndex from, std::uint32_t slot,
-                                   const SingleFrame& single) noexcept {
+void Relay::State::on_known_single(PeerIndex from, std::uint32_t slot) noexcept {
   Message& message = messages[slot];
   const std::uint8_t f = messages.make_flow(message, from);
   if (f == flow_none) return counters.add(Counter::drop_peer_limit_total);
   message.flows[f].state = PeerState::full;
   message.flows[f].is_provider = true;
-  if (message.is_single || message.deficit == 0 || message.header.k != 1 || message.header.generations != 1 ||
-      single.payload.size() != message.header.shard_bytes) {
-    counters.add(Counter::rx_single_duplicate_total);
-    return trace(message, from, ShardTrace::duplicate_message);
-  }
-  // Announced first, and now here whole: the one shard of the one generation.
-  CodedFrame coded;
-  coded.form = CodedForm::systematic;
-  coded.row = {single.payload.data() - 8, single.payload.size() + 8};
-  absorb(now, slot, f, coded);
+  counters.add(Counter::rx_single_duplicate_total);
+  trace(message, from, ShardTrace::duplicate_message);
 }
 
 void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept {
@@ -325,11 +320,7 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
   Flow& flow = message.flows[f];
   switch (status.state) {
     case StatusState::wanting: {
-      if (message.is_single) {
-        // It heard an announce of a message that travels whole.
-        flow.needs_single = true;
-        return queue_urgent(slot, f);
-      }
+      if (message.is_single) return;  // nobody was told of ranks
       if (status.first_generation + status.deficits.size() > message.header.generations) return;
       flow.state = PeerState::wanting;
       flow.is_next_hop = true;
@@ -359,8 +350,9 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
     case StatusState::refused:
       flow.state = PeerState::refused;
       flow.want = 0;
+      flow.announced_at = now;
       flow.announce_wait = seconds(1);
-      return;
+      return note_unsettled(slot);  // it may have room later
   }
 }
 

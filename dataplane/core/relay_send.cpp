@@ -242,7 +242,7 @@ void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
   Peer& peer = peers[to];
   while (!peer.bulk.is_empty()) {
     const std::size_t room = peer.link.room(now, run_frames);
-    if (room == 0) return;
+    if (room == 0 || rate_at > now) return;
     const std::size_t budget = std::min({room, out.frames_left(), out.items_left()});
     if (budget < std::min(room, outputs_each_product)) {
       is_outbox_short = true;
@@ -397,6 +397,10 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
       now, {slot, message.epoch, coded.generation, static_cast<std::uint16_t>(bytes), f,
             static_cast<std::uint8_t>(FrameKind::coded)});
   write_coded_prefix(coded, frame);
+  if (params.rate_bytes_per_second_max != 0) {
+    const auto cost_ns = static_cast<std::int64_t>(bytes * 1'000'000'000 / params.rate_bytes_per_second_max);
+    rate_at = std::max(rate_at, now - milliseconds(1)) + Duration{cost_ns};
+  }
   ++part.inflight;
   if (part.given != 0xffff) ++part.given;
   ++flow.inflight;

@@ -47,7 +47,6 @@ struct Peer {
   bool is_up = false;
   std::uint16_t frame_bytes_max = 0;
   std::uint32_t open_messages = 0;  // incomplete ones it opened
-  bool answers_probe = false;
   float loss = 0;                   // share of frames sent that were lost, smoothed
   Link link;
   Fifo<FlowRef> urgent;             // announces and singles
@@ -79,6 +78,7 @@ struct Relay::State {
   void join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept;
   void housekeep(Instant now) noexcept;
   void keep_message(Instant now, std::uint32_t slot) noexcept;
+  void offer_again(Instant now, std::uint32_t slot) noexcept;
   [[nodiscard]] bool is_settled(const Message& message) const noexcept;
   /// There is a next hop that may still take it.
   [[nodiscard]] bool has_taker(const Message& message) const noexcept;
@@ -96,7 +96,7 @@ struct Relay::State {
   void on_announce(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_single(Instant now, PeerIndex from, Bytes bytes) noexcept;
-  void on_known_single(Instant now, PeerIndex from, std::uint32_t slot, const SingleFrame& single) noexcept;
+  void on_known_single(PeerIndex from, std::uint32_t slot) noexcept;
   void on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept;
@@ -166,6 +166,7 @@ struct Relay::State {
   Fifo<Event> soft_events;  // may be dropped
   bool is_tracing = false;
   bool is_outbox_short = false;
+  Instant rate_at{};  // when the cap over all peers lets the next coded frame go
   Instant housekeep_at = never;
   Instant deadline = never;
 };

@@ -49,9 +49,10 @@ std::size_t size_buffer(int fd, int force_name, int plain_name, std::size_t byte
   return static_cast<std::size_t>(granted) / 2;  // the kernel reports twice what can be used
 }
 
-/// A killed process that used io_uring holds its port for some milliseconds more. Returns 0 or the system's reason.
+/// A killed process that used io_uring holds its port until the kernel has taken the ring apart, up to a second
+/// or two on a busy machine. Returns 0 or the system's reason.
 int bind_patiently(int fd, const SocketAddress& address, socklen_t length) noexcept {
-  constexpr int tries_max = 25;
+  constexpr int tries_max = 125;
   constexpr timespec pause{0, 20'000'000};
   for (int tries = 1;; ++tries) {
     if (bind(fd, &address.any, length) == 0) return 0;

@@ -1,6 +1,6 @@
-/// A bound UDP socket (each call on it says MSG_DONTWAIT, io_uring arms its own polls) with the
-/// offloads this kernel has, and what both socket backends share about
-/// addresses: conversion between Endpoint and sockaddr, and the table of destinations.
+/// A bound UDP socket with the offloads this kernel has (each call on it says MSG_DONTWAIT; io_uring arms its own
+/// polls), and what both socket backends share about addresses: conversion between Endpoint and sockaddr, and the
+/// table of destinations.
 #pragma once
 
 #include <netinet/in.h>

@@ -155,8 +155,8 @@ void Lcore::hand_frames(Instant now) noexcept {
   sender_.send(now, outbox_);
 }
 
-/// One tick does one bounded share of the relay's queued work (a generation decoded, a generation
-/// hashed), so a burst is followed by as many as it may have called for.
+/// One tick does one bounded share of the relay's queued work (a generation decoded, a generation hashed), so a burst
+/// is followed by as many as it may have called for.
 std::size_t Lcore::tick(Instant now, bool due) noexcept {
   std::size_t made = 0;
   for (std::size_t ticks = 1 + frames_received_ / frames_per_tick; ticks != 0; --ticks) {

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "codec/rng.h"
 #include "control/node/node.h"
 
 namespace corelay::node {
@@ -93,10 +94,10 @@ class Listener final : public Subscriber {
   void on_message(const SharedResponse& message) override { keep(messages_, message); }
   void on_trace(const SharedResponse& trace) override { keep(traces_, trace); }
 
-  /// True when `count` messages have come within ten seconds.
+  /// True when `count` messages have come within half a minute.
   bool wait_for(std::size_t count) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return messages_.size() >= count; });
+    return changed_.wait_for(lock, std::chrono::seconds(30), [&] { return messages_.size() >= count; });
   }
   std::vector<SharedResponse> messages() {
     const std::lock_guard lock(mutex_);
@@ -119,9 +120,9 @@ class Listener final : public Subscriber {
   std::vector<SharedResponse> traces_;
 };
 
-/// Polls until `condition` holds, for at most ten seconds.
+/// Polls until `condition` holds, for at most half a minute.
 inline bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 3000; ++i) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

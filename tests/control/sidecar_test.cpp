@@ -2,6 +2,8 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include <nlohmann/json.hpp>
 
 #include "codec/rng.h"
@@ -26,7 +28,7 @@ class Client {
     const auto channel = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(node->sidecar_port()),
                                                    grpc::InsecureChannelCredentials(), arguments);
     stub_ = proto::CommandStream::NewStub(channel);
-    context_.set_deadline(std::chrono::system_clock::now() + 20s);
+    context_.set_deadline(std::chrono::system_clock::now() + 60s);
   }
   ~Client() {
     if (stream_) context_.TryCancel();
@@ -167,8 +169,8 @@ TEST(Sidecar, APublisherThatNeverReadsIsNeverBlocked) {
   second->subscribe(listener, {"demo"});
   ASSERT_TRUE(has_sessions(first, 1));
   Client publisher(first);
-  for (std::uint64_t i = 0; i < 200; ++i) ASSERT_TRUE(publisher.send(1, "demo", text_of(100'000, i)));
-  EXPECT_TRUE(listener->wait_for(200));
+  for (std::uint64_t i = 0; i < 300; ++i) ASSERT_TRUE(publisher.send(1, "demo", text_of(10'000, i)));
+  EXPECT_TRUE(listener->wait_for(300));
 }
 
 TEST(Sidecar, ASlowClientLosesItsOwnMessagesOnly) {
@@ -205,6 +207,25 @@ TEST(Sidecar, StreamsAreBoundedAndEndWhenTheNodeLeaves) {
   while (first.receive()) {
   }
   EXPECT_EQ(first.finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  drained.get_future().wait();
+}
+
+// The control thread, which answers Health, is the one that stops the sidecar.
+TEST(Sidecar, AHealthCallDoesNotHoldUpTheEnd) {
+  TestNode node(Settings{{"node.drain_ms", "0"}});
+  Client client(node);
+  std::promise<void> drained;
+  std::future<grpc::Status> called;
+  node.on_control([&] {
+    called = std::async(std::launch::async, [&client] {
+      grpc::ClientContext context;
+      proto::HealthResponse health;
+      return client.stub().Health(&context, {}, &health);
+    });
+    std::this_thread::sleep_for(500ms);  // the call is in by now; were it not, nothing would be tested
+    node->drain([&drained] { drained.set_value(); });
+  });
+  EXPECT_EQ(called.get().error_code(), grpc::StatusCode::UNAVAILABLE);
   drained.get_future().wait();
 }
 

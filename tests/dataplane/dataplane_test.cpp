@@ -209,8 +209,9 @@ TEST(Dataplane, EachLaneHasAPortAndItsMessages) {
         EXPECT_TRUE((*b)->command_lane(d->message.tag, Release{d->message.handle}));
       }
     });
-    (*a)->poll_events(
-        16, [&](std::size_t, const Event& event) { published += std::holds_alternative<Published>(event); });
+    (*a)->poll_events(16, [&](std::size_t, const Event& event) {
+      published += std::holds_alternative<Published>(event);
+    });
     std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
   EXPECT_EQ(got, expected);

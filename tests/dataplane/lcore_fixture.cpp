@@ -25,8 +25,8 @@ std::unique_ptr<PreparedMessage> TestPublisher::prepare(std::vector<std::uint8_t
     CHECK(crypto_sign_detached(signature.data(), nullptr, bytes.data(), bytes.size(), secret_key_.data()) == 0);
     return signature;
   };
-  auto prepared =
-      prepare_message(std::move(payload), topic, public_key_, sequence_++, 1'700'000'000'000'000'000, params, sign);
+  constexpr std::int64_t timestamp_ns = 1'700'000'000'000'000'000;
+  auto prepared = prepare_message(std::move(payload), topic, public_key_, sequence_++, timestamp_ns, params, sign);
   CHECK(prepared);
   return std::make_unique<PreparedMessage>(std::move(*prepared));
 }

@@ -93,6 +93,7 @@ class Network {
     command(node, Publish{prepared_.back().get()});
     return prepared_.back().get();
   }
+  const PublisherKey& publisher() const { return public_; }
   Signer signer() const {
     return [this](std::span<const std::uint8_t> bytes) {
       Signature signature;

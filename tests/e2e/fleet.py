@@ -40,7 +40,7 @@ def sha256(payload):
 
 
 def wait_until(what, condition, timeout_s=60.0, pause_s=0.02):
-    """Returns the first true value of condition(); fails naming `what` after the time, which a busy machine may need."""
+    """Returns the first true value of condition(); fails naming `what` after the time: long, for a busy machine."""
     end = time.monotonic() + timeout_s
     while True:
         value = condition()

@@ -189,7 +189,7 @@ ExitCode publish(const Console& console, const PublishOptions& options) {
                           fmt::format("cannot read {}: {}", path, std::strerror(errno)));
     }
   }
-  auto client = SidecarClient::open(options.address, std::chrono::seconds(5));
+  auto client = SidecarClient::open(options.address, std::chrono::seconds(10));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
     return console.fail(

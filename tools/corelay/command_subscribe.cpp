@@ -183,7 +183,7 @@ ExitCode subscribe(const Console& console, const SubscribeOptions& options) {
                           "cannot make " + options.directory + ": " + error.message());
   }
   catch_interrupts();
-  auto client = SidecarClient::open(options.address, std::chrono::seconds(5));
+  auto client = SidecarClient::open(options.address, std::chrono::seconds(10));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
     return console.fail(

@@ -29,7 +29,7 @@ struct Subscriber {
 
 /// Opens the stream of a node, subscribes and waits until the node lists the topic.
 Expected<Subscriber> subscribe_node(const FleetNode& node) {
-  auto client = SidecarClient::open(node.sidecar(), milliseconds(3000));
+  auto client = SidecarClient::open(node.sidecar(), milliseconds(10000));
   if (!client) return tl::make_unexpected(client.error());
   if (!(*client)->subscribe(demo_topic))
     return fail(ErrorCode::closed, node.sidecar(), "ended the stream");
@@ -108,7 +108,7 @@ Expected<DemoResult> run_demo(const Fleet& fleet, const std::string& file, milli
     if (!subscriber) return tl::make_unexpected(subscriber.error());
     subscribers.push_back(std::move(*subscriber));
   }
-  auto publisher = SidecarClient::open(source.sidecar(), milliseconds(3000));
+  auto publisher = SidecarClient::open(source.sidecar(), milliseconds(10000));
   if (!publisher) return tl::make_unexpected(publisher.error());
 
   const auto sent_at = Clock::now();
