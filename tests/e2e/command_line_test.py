@@ -75,6 +75,13 @@ def test_nobody_there():
     failed(corelay("publish", "--addr", "localhost:1", "--topic", "t", "--file", "/nowhere"), 2, "/nowhere")
 
 
+def test_a_folder_is_no_file():
+    with socket.socket() as silent:  # the file is looked at first
+        silent.bind(("127.0.0.1", 0))
+        address = f"localhost:{silent.getsockname()[1]}"
+        failed(corelay("publish", "--addr", address, "--topic", "t", "--file", "/tmp"), 2, "/tmp", "directory")
+
+
 def test_errors_for_programs():
     done = corelay("node", "state", "--api", f"localhost:{free_port()}", "--output", "json")
     error = json.loads(done.stderr)["error"]

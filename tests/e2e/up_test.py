@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
 
-from fleet import CORELAY, Ports, corelay, end_process, main, start_process, wait_until
+from fleet import CORELAY, CORELAYD, Ports, corelay, end_process, main, start_process, wait_until
 
 
 def base_flags(ports):
@@ -75,6 +76,22 @@ def test_ctrl_c_stops_the_children_and_a_second_start_keeps_the_identities():
             assert up.returncode == 0 and "Stopped 3 nodes" in rest, (up.returncode, rest, errors)
             assert not any(is_alive(pid) for pid in processes_of(fleet))
         assert peer_ids[0] == peer_ids[1] and len(set(peer_ids[0])) == 3
+
+
+def test_down_finds_a_node_whose_program_was_rebuilt():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder:
+        program = pathlib.Path(folder, "corelayd")
+        shutil.copy(CORELAYD, program)
+        done = corelay("up", "--detach", "--nodes", "2", "--no-demo", "--dir", folder, "--corelayd", str(program),
+                       *base_flags(ports), "--output", "json")
+        assert done.returncode == 0, done.stderr
+        program.rename(program.with_name(".old"))  # as a linker does with a file in use
+        program.with_name(".old").unlink()
+        shutil.copy(CORELAYD, program)
+        down = corelay("down", "--dir", folder)
+        assert down.stdout == "Stopped 2 nodes\n", (down.stdout, down.stderr)
+        assert not any(is_alive(pid) for pid in processes_of(json.loads(done.stdout)))
 
 
 def test_children_die_with_a_killed_parent():

@@ -85,9 +85,8 @@ TEST(Text, QuotesAndEscapes) {
 TEST(Text, PayloadsAreShownAsTextOnlyWhereShortAndPrintable) {
   EXPECT_EQ(shown_payload("hello"), "\"hello\"");
   EXPECT_EQ(shown_payload(""), "\"\"");
-  EXPECT_EQ(
-      shown_payload(std::string(1, '\0')),
-      "1 byte, SHA-256 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+  EXPECT_EQ(shown_payload(std::string(1, '\0')),
+            "1 byte, SHA-256 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
   EXPECT_TRUE(shown_payload(std::string(513, 'x')).starts_with("513 bytes, SHA-256 "));
 }
 

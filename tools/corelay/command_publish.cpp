@@ -3,9 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
@@ -14,6 +12,7 @@
 #include "tools/corelay/commands.h"
 #include "tools/corelay/digest.h"
 #include "tools/corelay/http_get.h"
+#include "tools/corelay/read_file.h"
 #include "tools/corelay/sidecar_client.h"
 #include "tools/corelay/text.h"
 
@@ -34,15 +33,6 @@ std::string random_payload(std::size_t size) {
     const ssize_t taken = getrandom(bytes.data() + at, size - at, 0);
     if (taken > 0) at += static_cast<std::size_t>(taken);
   }
-  return bytes;
-}
-
-Expected<std::string> read_file(const std::string& path) {
-  if (path == "-") return std::string{std::istreambuf_iterator<char>(std::cin), {}};
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return fail(ErrorCode::not_found, path, "cannot be opened", errno);
-  std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) return fail(ErrorCode::internal, path, "cannot be read", errno);
   return bytes;
 }
 
@@ -184,9 +174,8 @@ ExitCode publish(const Console& console, const PublishOptions& options) {
         "--message TEXT, --file PATH, --random SIZE, or pipe the message to standard input");
   }
   for (const std::string& path : options.files) {
-    if (path != "-" && access(path.c_str(), R_OK) != 0) {
-      return console.fail(ExitCode::usage,
-                          fmt::format("cannot read {}: {}", path, std::strerror(errno)));
+    if (const auto readable = check_readable(path); !readable) {
+      return console.fail(ExitCode::usage, readable.error().describe());
     }
   }
   auto client = SidecarClient::open(options.address, std::chrono::seconds(10));

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -11,6 +10,7 @@
 #include "tools/corelay/demo.h"
 #include "tools/corelay/fleet.h"
 #include "tools/corelay/interrupt.h"
+#include "tools/corelay/read_file.h"
 #include "tools/corelay/text.h"
 
 namespace corelay::tools {
@@ -97,8 +97,7 @@ Json to_json(const Fleet& fleet, Clock::duration formed_after, const DemoResult*
 /// A path as it is written from where the user is: relative or absolute, whichever is shorter.
 std::string written_path(const std::filesystem::path& path) {
   const std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
-  const std::string relative =
-      path.lexically_proximate(std::filesystem::current_path()).string();
+  const std::string relative = path.lexically_proximate(std::filesystem::current_path()).string();
   return relative.size() < absolute.size() ? relative : absolute;
 }
 
@@ -166,11 +165,11 @@ Expected<void> bring_up(const Console& console, const UpOptions& options, Fleet&
   if (!file) return tl::make_unexpected(file.error());
   const auto demo = run_demo(fleet, *file, options.timeout);
   if (!demo) return tl::make_unexpected(demo.error());
-  console.print_table(
-      fmt::format("{} Published {} through node {} on topic \"{}\"\n  {}\n  {}\n\n{}",
-                  console.green("✓"), human_bytes(demo->bytes), demo->publisher, demo->topic,
-                  console.dim(fmt::format("{}, {} bytes", written_path(demo->file), with_commas(demo->bytes))),
-                  console.dim("SHA-256 " + demo->sha256), demo_table(console, *demo)));
+  console.print_table(fmt::format(
+      "{} Published {} through node {} on topic \"{}\"\n  {}\n  {}\n\n{}", console.green("✓"),
+      human_bytes(demo->bytes), demo->publisher, demo->topic,
+      console.dim(fmt::format("{}, {} bytes", written_path(demo->file), with_commas(demo->bytes))),
+      console.dim("SHA-256 " + demo->sha256), demo_table(console, *demo)));
   console.print_value(to_json(fleet, formed_after, &*demo));
   const bool is_same = std::all_of(demo->arrivals.begin(), demo->arrivals.end(),
                                    [](const auto& a) { return a.is_same; });
@@ -182,9 +181,10 @@ Expected<void> bring_up(const Console& console, const UpOptions& options, Fleet&
 }  // namespace
 
 ExitCode up(const Console& console, const UpOptions& options) {
-  if (!options.file.empty() && access(options.file.c_str(), R_OK) != 0) {
-    return console.fail(ExitCode::usage,
-                        fmt::format("cannot read {}: {}", options.file, std::strerror(errno)));
+  if (!options.file.empty()) {
+    if (const auto readable = check_readable(options.file); !readable) {
+      return console.fail(ExitCode::usage, readable.error().describe());
+    }
   }
   catch_interrupts();
   auto fleet = Fleet::plan(options);

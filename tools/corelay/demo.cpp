@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <thread>
 
 #include "tools/corelay/digest.h"
+#include "tools/corelay/read_file.h"
 #include "tools/corelay/sidecar_client.h"
 
 namespace corelay::tools {
@@ -94,9 +94,9 @@ Expected<std::string> demo_file(const Fleet& fleet, const std::string& file) {
 }
 
 Expected<DemoResult> run_demo(const Fleet& fleet, const std::string& file, milliseconds timeout) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return fail(ErrorCode::not_found, file, "cannot be read", errno);
-  const std::string payload{std::istreambuf_iterator<char>(in), {}};
+  const auto read = read_file(file);
+  if (!read) return tl::make_unexpected(read.error());
+  const std::string& payload = *read;
   const auto& nodes = fleet.nodes();
   const FleetNode& source = nodes.size() > 1 ? nodes[1] : nodes[0];
   DemoResult result{demo_topic, file, payload.size(), sha256_hex(payload), source.number, {}};

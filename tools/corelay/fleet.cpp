@@ -14,6 +14,7 @@
 
 #include "control/libp2p/identity.h"
 #include "tools/corelay/http_get.h"
+#include "tools/corelay/read_file.h"
 
 namespace corelay::tools {
 namespace {
@@ -221,6 +222,7 @@ Expected<void> Fleet::start(const UpOptions& options) {
       return tl::make_unexpected(process.error());
     }
     node.process = *process;
+    node.program = fs::path(*program).filename().string().substr(0, program_name_max);
   }
   return record();
 }
@@ -232,6 +234,7 @@ Expected<void> Fleet::record() const {
     list.push_back({{"number", node.number},
                     {"pid", node.process.pid},
                     {"start_ticks", node.process.start_ticks},
+                    {"program", node.program},
                     {"peer_id", node.peer_id},
                     {"sidecar_port", node.sidecar_port},
                     {"api_port", node.api_port},
@@ -247,11 +250,11 @@ Expected<void> Fleet::record() const {
 }
 
 Expected<Fleet> Fleet::load(const fs::path& directory) {
-  std::ifstream file(directory / "fleet.json");
+  const auto file = read_file(directory / "fleet.json");
   if (!file)
     return fail(ErrorCode::not_found, directory.string(),
                 "no fleet is recorded here (no fleet.json)");
-  const Json record = Json::parse(file, nullptr, false);
+  const Json record = Json::parse(*file, nullptr, false);
   const auto malformed = [&] {
     return fail(ErrorCode::malformed, (directory / "fleet.json").string(), "is damaged");
   };
@@ -268,6 +271,7 @@ Expected<Fleet> Fleet::load(const fs::path& directory) {
     FleetNode node;
     node.number = entry["number"];
     node.process = {entry["pid"], entry["start_ticks"]};
+    node.program = entry.value("program", "corelayd");
     node.peer_id = entry.value("peer_id", "");
     node.sidecar_port = entry["sidecar_port"];
     node.api_port = entry["api_port"];
@@ -310,7 +314,7 @@ std::vector<const FleetNode*> Fleet::running() const {
   std::vector<const FleetNode*> found;
   for (const FleetNode& node : nodes_) {
     if (node.process.pid > 0 && is_running(node.process) &&
-        program_of(node.process.pid) == "corelayd") {
+        program_of(node.process.pid) == node.program) {
       found.push_back(&node);
     }
   }

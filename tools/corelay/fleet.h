@@ -23,6 +23,7 @@ struct FleetNode {
   std::filesystem::path directory;  // identity/p2p.key, corelayd.log, pid
   std::string peer_id;
   ProcessId process;
+  std::string program;  // its name, as program_of() shows it
 
   [[nodiscard]] std::string sidecar() const;
   [[nodiscard]] std::string api() const;

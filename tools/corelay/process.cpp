@@ -17,6 +17,8 @@
 #include <sstream>
 #include <thread>
 
+#include "tools/corelay/read_file.h"
+
 namespace corelay::tools {
 namespace {
 
@@ -28,8 +30,9 @@ struct Stat {
   std::uint64_t start_ticks = 0;
 };
 std::optional<Stat> stat_of(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto file = read_file(fmt::format("/proc/{}/stat", pid));
+  if (!file) return std::nullopt;
+  const std::string& text = *file;
   const auto name_end = text.rfind(')');  // the name may hold anything, spaces and parentheses too
   if (name_end == std::string::npos) return std::nullopt;
   std::istringstream fields(text.substr(name_end + 1));
@@ -144,13 +147,10 @@ bool is_running(const ProcessId& process) {
 }
 
 std::string program_of(pid_t pid) {
-  std::error_code error;
-  const fs::path program = fs::read_symlink(fmt::format("/proc/{}/exe", pid), error);
-  std::string name = error ? "" : program.filename().string();
-  static constexpr std::string_view rebuilt =
-      " (deleted)";  // the file was replaced while the process ran
-  if (name.ends_with(rebuilt)) name.resize(name.size() - rebuilt.size());
-  return name;
+  auto name = read_file(fmt::format("/proc/{}/comm", pid));
+  if (!name) return {};
+  while (name->ends_with('\n')) name->pop_back();
+  return *name;
 }
 
 std::size_t stop_all(const std::vector<ProcessId>& processes, std::chrono::milliseconds grace) {
@@ -201,14 +201,17 @@ std::string port_holder(Transport transport, std::uint16_t port) {
   const std::uint64_t inode = socket_inode(transport, port);
   if (inode == 0) return {};
   const std::string wanted = fmt::format("socket:[{}]", inode);
+  // Processes and descriptors come and go while we look: a step that fails ends its walk.
   std::error_code error;
-  for (const auto& process : fs::directory_iterator("/proc", error)) {
-    const std::string pid = process.path().filename().string();
+  for (fs::directory_iterator process("/proc", error), end; !error && process != end;
+       process.increment(error)) {
+    const std::string pid = process->path().filename().string();
     if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::error_code unreadable;
-    for (const auto& descriptor : fs::directory_iterator(process.path() / "fd", unreadable)) {
-      std::error_code gone;
-      if (fs::read_symlink(descriptor.path(), gone) == wanted) {
+    std::error_code gone;
+    for (fs::directory_iterator descriptor(process->path() / "fd", gone), last;
+         !gone && descriptor != last; descriptor.increment(gone)) {
+      std::error_code unread;
+      if (fs::read_symlink(descriptor->path(), unread) == wanted) {
         return fmt::format("{} (pid {})", program_of(std::stoi(pid)), pid);
       }
     }

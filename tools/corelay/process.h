@@ -35,8 +35,9 @@ struct Launch {
 
 /// That very process exists and is no zombie.
 [[nodiscard]] bool is_running(const ProcessId& process);
-/// The file name of the program a process runs; empty where there is no such process or it may not
-/// be asked.
+/// The name of the program a process runs, at most program_name_max characters of it, as the system
+/// keeps it even when the file has been replaced since; empty where there is no such process.
+inline constexpr std::size_t program_name_max = 15;
 [[nodiscard]] std::string program_of(pid_t pid);
 
 /// SIGTERM to all that run, and SIGKILL to those still there after `grace`. Returns how many had to
