@@ -75,7 +75,7 @@ HttpResponse peers(const Node& node, const HttpRequest&) {
 HttpResponse configuration(const Node& node, const HttpRequest&) { return ok(config_json(node.config())); }
 
 /// The published keys. A message counts as seen and decoded once it has passed this node's control: what is still being
-/// decoded is known to the data plane alone, which tells how much (corelay_gauge_* in /metrics), not what.
+/// decoded is known to the data plane alone, which tells how much (corelay_messages_live in /metrics), not what.
 HttpResponse snapshot(const Node& node, const HttpRequest&) {
   std::size_t with_session = 0;
   json connected = json::array();

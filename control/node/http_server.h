@@ -8,20 +8,11 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "codec/expected.h"
+#include "control/node/http_request.h"
 
 namespace corelay::node {
-
-struct HttpRequest {
-  std::string method;
-  std::string path;                                         // decoded, without the query
-  std::vector<std::pair<std::string, std::string>> query;  // decoded
-
-  /// The first value of a query parameter, empty when there is none.
-  [[nodiscard]] std::string parameter(std::string_view name) const;
-};
 
 struct HttpResponse {
   unsigned status = 200;
@@ -29,9 +20,6 @@ struct HttpResponse {
   std::string body;
   std::string allow;  // methods, for 405
 };
-
-/// Splits and decodes a request target. Errors: malformed (bad escapes, no leading slash, control characters).
-[[nodiscard]] Expected<HttpRequest> parse_target(std::string_view method, std::string_view target);
 
 struct HttpConfig {
   std::string address = "127.0.0.1";

@@ -102,6 +102,11 @@ Expected<void> Node::open(const libp2p::Identity& identity) {
   if (!bootstrap) return tl::make_unexpected(bootstrap.error());
   if (auto opened = open_transport(); !opened) return opened;
 
+  for (const auto& address : settings.p2p.announce_udp) {
+    if (!endpoint_of(address)) {
+      return fail(ErrorCode::invalid_argument, "config", "p2p.announce_udp: " + address + " is not an IP address");
+    }
+  }
   SessionTerms terms;
   terms.wire = relay_params(settings).wire;
   terms.cluster_id = settings.node.cluster_id;
@@ -208,8 +213,19 @@ void Node::on_event(const dataplane::Event& event) {
 bool Node::on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message) {
   const std::string topic(message->header.topic());
   const SubscriberList clients = subscribers_.of(topic);
-  if (!clients && !peers_->want_route(topic)) return false;
+  if (!clients && !keep_route(topic)) return false;
   deliveries_->take_own(message, clients, monotonic_now());
+  return true;
+}
+
+/// A route is kept for a minute: asking once a second is enough, however many messages pass.
+bool Node::keep_route(const std::string& topic) {
+  const auto now = monotonic_now();
+  const auto at = routes_kept_.find(topic);
+  if (at != routes_kept_.end() && now - at->second < dataplane::seconds(1)) return true;
+  if (!peers_->want_route(topic)) return false;
+  if (routes_kept_.size() >= config().relay.topics_max) routes_kept_.clear();
+  routes_kept_[topic] = now;
   return true;
 }
 

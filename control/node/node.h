@@ -87,6 +87,7 @@ class Node {
   void on_traced(const mesh::Traced& traced);
   void on_shard_traced(const dataplane::ShardTraced& shard);
   bool on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message);
+  bool keep_route(const std::string& topic);
   void on_published(const dataplane::PreparedMessage& message, const SubscriberPtr& origin);
   void trace_to(const SubscriberList& clients, const SharedResponse& trace, const SubscriberPtr& but);
   void set_shard_tracing();
@@ -101,6 +102,7 @@ class Node {
   std::vector<std::string> addresses_;
   Subscribers subscribers_;
   std::unordered_map<dataplane::TopicHash, std::string> topic_names_;  // of topics with local clients
+  std::unordered_map<std::string, dataplane::Instant> routes_kept_;    // when each was last asked for
   std::unique_ptr<Publisher> publisher_;      // outlives the data plane, which reads its messages
   std::unique_ptr<dataplane::Dataplane> dataplane_;
   std::unique_ptr<CommandQueue> commands_;

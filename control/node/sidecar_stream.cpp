@@ -3,8 +3,7 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <spdlog/spdlog.h>
 
-#include <nlohmann/json.hpp>
-
+#include "control/node/topic_list.h"
 #include "proto/sidecar.pb.h"
 
 namespace corelay::node {
@@ -18,29 +17,6 @@ grpc::ByteBuffer buffer_of(const SharedResponse& response) {
   const grpc::Slice slice(const_cast<char*>(response->data()), response->size(),
                           [](void* data) { delete static_cast<SharedResponse*>(data); }, owner);
   return grpc::ByteBuffer(&slice, 1);
-}
-
-/// Command 4: topics as a JSON array of strings or as a comma-separated list, in `data`, or else in `topic`.
-std::vector<std::string> topics_of(const proto::Request& request) {
-  const std::string& text = request.data().empty() ? request.topic() : request.data();
-  std::vector<std::string> topics;
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (json.is_array()) {
-    for (const auto& item : json) {
-      if (item.is_string()) topics.push_back(item.get<std::string>());
-    }
-    return topics;
-  }
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', from), text.size());
-    const std::size_t first = text.find_first_not_of(" \t\r\n", from);
-    if (first < comma) {
-      const std::size_t last = text.find_last_not_of(" \t\r\n", comma - 1);
-      topics.push_back(text.substr(first, last - first + 1));
-    }
-    from = comma + 1;
-  }
-  return topics;
 }
 
 }  // namespace
@@ -207,7 +183,7 @@ void SidecarStream::on_request(grpc::ByteBuffer& bytes) {
   switch (request.command()) {
     case publish_data: return publish(request.topic(), request.data());
     case subscribe_topic: return subscribe({request.topic()});
-    case subscribe_topics: return subscribe(topics_of(request));
+    case subscribe_topics: return subscribe(parse_topic_list(request.data().empty() ? request.topic() : request.data()));
     case unsubscribe_topic: {
       {
         const std::lock_guard lock(mutex_);

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "control/node/http_server.h"
+#include "control/node/http_request.h"
 
 namespace corelay::node {
 namespace {

@@ -170,16 +170,22 @@ TEST(Node, AnotherClusterIsRefused) {
 }
 
 TEST(Node, BothSidesDiallingEachOtherEndUpWithOneSession) {
-  TestNode first;
   const auto identity = libp2p::Identity::generate();
-  for (int round = 0; round < 3; ++round) {
-    TestNode second(Settings{bootstrap_to(first)}, identity);
-    // The first learns the second's address from it and may dial back at the same moment.
+  std::uint16_t port = 0;
+  {
+    TestNode once;  // a port that is free
+    port = once.port();
+  }
+  const std::string address = "/ip4/127.0.0.1/tcp/" + std::to_string(port) + "/p2p/" + identity.peer_id().text();
+  TestNode first(Settings{{"node.bootstrap_peers", address}, {"mesh.redial_min_ms", "10"}, {"mesh.redial_max_ms", "10"}});
+  for (std::uint64_t round = 0; round < 5; ++round) {
+    // The first dials all the time, the second once it is there: now and then both at once.
+    TestNode second(Settings{bootstrap_to(first), {"p2p.port", std::to_string(port)}}, identity);
     ASSERT_TRUE(has_sessions(second, 1));
     ASSERT_TRUE(has_sessions(first, 1));
     const auto listener = std::make_shared<Listener>();
     second->subscribe(listener, {"demo"});
-    EXPECT_TRUE(first.publish("demo", test_payload(100, static_cast<std::uint64_t>(round) + 10)).outcome.has_value());
+    EXPECT_TRUE(first.publish("demo", test_payload(100, round + 10)).outcome.has_value());
     EXPECT_TRUE(listener->wait_for(1));
   }
 }
