@@ -206,6 +206,30 @@ TEST(Relay, MendsAGenerationThatWasPolluted) {
   EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::bad_digest);
 }
 
+TEST(Relay, APublisherStillLoadingTakesNothingFromItsPeers) {
+  Network network(2, lossy(0));
+  network.join_all();
+  network.route_all("t");
+  const auto* message = network.publish(0, 1 << 20);
+  ASSERT_GT(message->header.generations, 1);
+  // Peer 1 has recoded already and sends its own mix of the last generation, of which nothing is loaded yet.
+  for (std::uint32_t sequence = 1; sequence <= 5; ++sequence) {
+    CodedFrame coded;
+    coded.form = CodedForm::seed;
+    coded.generation = static_cast<std::uint16_t>(message->header.generations - 1);
+    coded.sequence = sequence;
+    coded.tag = message->tag;
+    coded.seed = sequence;
+    std::vector<std::uint8_t> frame(24 + 8 + message->header.shard_bytes, 0xa5);
+    write_coded_prefix(coded, frame.data());
+    std::fill(frame.begin() + 24, frame.begin() + 32, static_cast<std::uint8_t>(sequence));
+    network.inject(1, 0, frame);
+  }
+  EXPECT_EQ(network.nodes()[0].counters->value(Counter::rx_coded_innovative_total), 0u);
+  EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 0); }));
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::drop_digest_total), 0u);
+}
+
 TEST(Relay, KeepsToTheRateCapOverAllPeers) {
   NetworkConfig config = lossy(0);
   config.params.rate_bytes_per_second_max = 1'000'000;
