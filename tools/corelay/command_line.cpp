@@ -126,7 +126,7 @@ void add_publish(CLI::App& app, Choice& choice) {
                   "the same\n"
                   "bytes twice would be one message")
       ->type_name("N")
-      ->check(CLI::Validator(CLI::PositiveNumber).description(""))
+      ->check(CLI::Range(1, 1'000'000'000).description(""))
       ->excludes(file, lines);
   add_duration(verb, "--sleep", "Pause between two messages [0s]",
                [options](auto time) { options->sleep = time; });
