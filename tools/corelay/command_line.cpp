@@ -126,7 +126,7 @@ void add_publish(CLI::App& app, Choice& choice) {
                   "the same\n"
                   "bytes twice would be one message")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000'000).description(""))
       ->excludes(file, lines);
   add_duration(verb, "--sleep", "Pause between two messages [0s]",
                [options](auto time) { options->sleep = time; });
@@ -212,7 +212,8 @@ void add_up(CLI::App& app, Choice& choice) {
                 "Leave the fleet running in the background; 'corelay down' stops it");
   verb.add_option("--file", options->file, "File to send through the fleet [4 MiB of random bytes]")
       ->type_name("PATH");
-  verb.add_flag("!--no-demo", options->has_demo, "Form the mesh and send nothing");
+  verb.add_flag_callback(
+      "--no-demo", [options] { options->has_demo = false; }, "Form the mesh and send nothing");
   verb.add_option_function<std::uint16_t>(
           "--base",
           [options](std::uint16_t base) {
@@ -222,12 +223,15 @@ void add_up(CLI::App& app, Choice& choice) {
           },
           "Other ports: sidecars from PORT on, APIs from PORT+100, p2p from PORT+200")
       ->type_name("PORT")
-      ->check(CLI::Range(1024, 65000));
+      ->check(CLI::Range(1024, 65000).description(""));
   verb.add_option("--sidecar-port", options->sidecar_port,
                   "Sidecar of node 1; the next nodes follow")
       ->capture_default_str();
-  verb.add_option("--api-port", options->api_port, "API of node 1")->capture_default_str();
+  verb.add_option("--api-port", options->api_port, "API of node 1")
+      ->type_name("PORT")
+      ->capture_default_str();
   verb.add_option("--p2p-port", options->p2p_port, "p2p of node 1, TCP and UDP")
+      ->type_name("PORT")
       ->capture_default_str();
   verb.add_option("--corelayd", options->corelayd, "The node program [beside corelay, then PATH]")
       ->type_name("PATH");
