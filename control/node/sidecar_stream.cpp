@@ -183,7 +183,8 @@ void SidecarStream::on_request(grpc::ByteBuffer& bytes) {
   switch (request.command()) {
     case publish_data: return publish(request.topic(), request.data());
     case subscribe_topic: return subscribe({request.topic()});
-    case subscribe_topics: return subscribe(parse_topic_list(request.data().empty() ? request.topic() : request.data()));
+    case subscribe_topics:
+      return subscribe(parse_topic_list(request.data().empty() ? request.topic() : request.data()));
     case unsubscribe_topic: {
       {
         const std::lock_guard lock(mutex_);

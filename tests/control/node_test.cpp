@@ -177,7 +177,8 @@ TEST(Node, BothSidesDiallingEachOtherEndUpWithOneSession) {
     port = once.port();
   }
   const std::string address = "/ip4/127.0.0.1/tcp/" + std::to_string(port) + "/p2p/" + identity.peer_id().text();
-  TestNode first(Settings{{"node.bootstrap_peers", address}, {"mesh.redial_min_ms", "10"}, {"mesh.redial_max_ms", "10"}});
+  TestNode first(
+      Settings{{"node.bootstrap_peers", address}, {"mesh.redial_min_ms", "10"}, {"mesh.redial_max_ms", "10"}});
   for (std::uint64_t round = 0; round < 5; ++round) {
     // The first dials all the time, the second once it is there: now and then both at once.
     TestNode second(Settings{bootstrap_to(first), {"p2p.port", std::to_string(port)}}, identity);
