@@ -23,7 +23,8 @@ MessageTable::MessageTable(const RelayParams& params, std::uint64_t seed, Counte
       trackers_(aligned_memory(tracker_bytes_ * params.generations_max)),
       maps_(params.large_messages_max),
       map_slots_(params.large_messages_max),
-      cells_(aligned_memory(cell_bytes * params.cells_max)),
+      cell_bytes_(cell_stride(params.cell_shard_bytes)),
+      cells_(aligned_memory(cell_bytes_ * params.cells_max)),
       cell_slots_(params.cells_max),
       hashers_(params.messages_max) {}
 
@@ -68,6 +69,7 @@ std::uint32_t MessageTable::open(Instant now, const MessageTag& tag, const Messa
 }
 
 bool MessageTable::reserve(Instant now, const MessageHeader& header, bool is_single) noexcept {
+  if (header.shard_bytes > cell_bytes_ - cell_coefficient_bytes) return false;
   const std::size_t generations = is_single ? 0 : header.generations;
   const std::size_t cells = is_single ? 1 : static_cast<std::size_t>(header.k) * header.generations;
   const std::size_t maps = generations > 1 ? 1 : 0;
@@ -140,16 +142,16 @@ std::uint8_t* MessageTable::take_cell(Message& message) noexcept {
   CHECK(message.cells_reserved != 0);
   --message.cells_reserved;
   --cells_reserved_;
-  return cells_.get() + cell_slots_.take() * cell_bytes;
+  return cells_.get() + cell_slots_.take() * cell_bytes_;
 }
 
 void MessageTable::hold_single(Message& message, std::uint8_t* cell) noexcept {
-  message.single_cell = static_cast<std::uint32_t>(static_cast<std::size_t>(cell - cells_.get()) / cell_bytes);
+  message.single_cell = static_cast<std::uint32_t>(static_cast<std::size_t>(cell - cells_.get()) / cell_bytes_);
   message.single_row = payload_of(cell);
 }
 
 void MessageTable::give_cell(const std::uint8_t* cell) noexcept {
-  cell_slots_.give(static_cast<std::uint32_t>(static_cast<std::size_t>(cell - cells_.get()) / cell_bytes));
+  cell_slots_.give(static_cast<std::uint32_t>(static_cast<std::size_t>(cell - cells_.get()) / cell_bytes_));
 }
 
 void MessageTable::restart_generation(Message& message, std::size_t g) noexcept {

@@ -32,7 +32,7 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       gone(relay_params.peers_max),
       soft_events(soft_events_max) {
   peers.reserve(params.peers_max);
-  for (std::size_t i = 0; i < params.peers_max; ++i) peers.emplace_back(params.messages_max);
+  for (std::size_t i = 0; i < params.peers_max; ++i) peers.emplace_back(params.messages_max, params.link_frames_max);
   up_peers.reserve(params.peers_max);
   routes.reserve(params.topics_max);
   unsettled.reserve(params.messages_max);
