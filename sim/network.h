@@ -141,6 +141,9 @@ class Router {
   /// The node is gone, with all it held; and is back, empty. Network::is_up() says so already.
   virtual void on_node_down(NodeId) {}
   virtual void on_node_up(NodeId) {}
+  /// Nothing waits to be sent: the next round starts on free links, and the bytes of this one are
+  /// all counted.
+  [[nodiscard]] virtual bool is_quiet() const { return true; }
   /// Adds what only the router knows.
   virtual void finish(PropagationResult&) {}
 };

@@ -140,7 +140,7 @@ void Run::publish(std::uint32_t message) {
 
 /// Every few milliseconds: is the round over?
 void Run::check_round() {
-  if (net_.missing != 0 && net_.now() < round_until_) {
+  if ((net_.missing != 0 || !router_->is_quiet()) && net_.now() < round_until_) {
     net_.call_at(net_.now() + dataplane::milliseconds(5), [this] { check_round(); });
     return;
   }

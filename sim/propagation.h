@@ -69,8 +69,8 @@ struct PropagationScenario {
   std::size_t messages = 1;    // one after the other, the publisher rotating
   std::size_t publishers = 1;  // messages of each round, `stagger_ms` apart, by different nodes
   double stagger_ms = 50;
-  double spacing_ms = 300;     // from the end of a round to the next
-  double timeout_ms = 60'000;  // a round ends at the latest after so long
+  double spacing_ms = 300;      // from the end of a round to the next
+  double timeout_ms = 300'000;  // a round ends at the latest after so long
 
   double silent_share = 0;  // take what comes, acknowledge, and pass nothing on
   double polluter_share = 0;
