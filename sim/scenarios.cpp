@@ -166,6 +166,7 @@ void add_polluted(List& list) {
     one.about = "S2, 1 MiB; " + with_percent(percent, "of the nodes send wrong bytes");
     one.polluter_share = percent / 100.0;
     one.messages = 5;
+    one.timeout_ms = 20'000;
     list.push_back(one);
     one.name = "S7-liars" + share;
     one.about = "S2, 1 MiB; " + with_percent(percent, "of the nodes claim to have nothing");
@@ -182,8 +183,9 @@ void add_polluted(List& list) {
 void add_others(List& list) {
   for (const std::size_t size : {200u, 600u, 1000u, 1400u, 1800u}) {
     PropagationScenario one = five_steps("S8-" + std::to_string(size) + "KB", size * 1000, 40, 200);
-    one.about = "1,500 nodes, 40-200 Mbit/s and 40-130 ms in five steps, degree 8 (vac 2025)";
+    one.about = "1,500 nodes, 40-200 Mbit/s and 40-130 ms in five steps, degree 8 (vac, 2025)";
     one.nodes = 1500;
+    one.messages = 3;
     list.push_back(one);
   }
   for (const double mbps : {20.0, 200.0}) {
