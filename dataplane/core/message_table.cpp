@@ -49,7 +49,7 @@ std::uint32_t MessageTable::open(Instant now, const MessageTag& tag, const Messa
       const std::uint32_t index = generation_slots_.take();
       Generation& generation = generations_[index];
       generation.held = generation.next_systematic = 0;
-      generation.is_decoded = generation.has_digest = false;
+      generation.is_decoded = generation.is_decode_queued = generation.has_digest = false;
       generation.flows.fill({});
       generation.decoder.reset(header.k, {trackers_.get() + index * tracker_bytes_, tracker_bytes_});
       if (message.map == slot_none) {
@@ -84,7 +84,8 @@ bool MessageTable::reserve(Instant now, const MessageHeader& header, bool is_sin
 bool MessageTable::evict_one(Instant now) noexcept {
   for (std::uint32_t slot = oldest_; slot != slot_none; slot = messages_[slot].newer) {
     const Message& message = messages_[slot];
-    if (message.state != MessageState::complete || message.is_held_by_control ||
+    const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
+    if (!is_whole || message.is_held_by_control ||
         message.is_delivery_pending || message.prepared != nullptr) {
       continue;
     }
@@ -162,7 +163,10 @@ void MessageTable::restart_generation(Message& message, std::size_t g) noexcept 
   --message.generations_complete;
   message.deficit += message.header.k;
   generation.is_decoded = false;
-  for (GenerationFlow& flow : generation.flows) flow.received = 0;
+  for (GenerationFlow& flow : generation.flows) {
+    flow.received = 0;
+    flow.combined = 0;
+  }
   generation.decoder.reset(message.header.k, {trackers_.get() + index * tracker_bytes_, tracker_bytes_});
 }
 
@@ -191,7 +195,9 @@ std::uint8_t MessageTable::make_flow(Message& message, PeerIndex peer) noexcept 
   message.flows[f].peer = peer;
   if (!message.is_single) {
     for (std::size_t g = 0; g < message.header.generations; ++g) {
-      generation(message, g).flows[f] = {static_cast<std::uint8_t>(message.header.k), 0, 0, 0};
+      GenerationFlow& part = generation(message, g).flows[f];
+      part = {};
+      part.deficit = static_cast<std::uint8_t>(message.header.k);
     }
   }
   return f;

@@ -59,6 +59,7 @@ struct GenerationFlow {
   std::uint8_t received = 0;   // innovative packets from it
   std::uint16_t inflight = 0;  // frames sent to it that have not ended
   std::uint16_t given = 0;     // frames sent to it that were not lost
+  std::uint16_t combined = 0;  // rows, of those held, that went into packets sent to it
 };
 
 struct Generation {
@@ -67,6 +68,7 @@ struct Generation {
   std::uint16_t held = 0;
   std::uint16_t next_systematic = 0;  // publisher: rows before it went out once
   bool is_decoded = false;
+  bool is_decode_queued = false;  // somebody waits for it
   bool has_digest = false;
   Digest digest{};
   std::array<GenerationFlow, flows_max> flows{};
@@ -81,6 +83,7 @@ struct GenerationMap {
 enum class MessageState : std::uint8_t {
   loading,    // local publish, shards being copied in
   receiving,  // rank below k somewhere
+  carried,    // full rank, nobody here reads it: checked when there is nothing else to do
   checking,   // all generations decoded, hashes being computed
   complete,   // verified
 };
@@ -90,6 +93,8 @@ struct Message {
   MessageState state = MessageState::receiving;
   bool is_single = false;
   bool is_own = false;           // published here
+  bool is_read = false;          // somebody here waits for it
+  bool is_counted = false;       // among the incomplete messages of the peer that opened it
   bool is_signature_ok = false;
   bool is_held_by_control = false;
   bool is_delivery_pending = false;

@@ -46,13 +46,35 @@ bool Relay::State::load_some(Instant now) noexcept {
   return true;
 }
 
-bool Relay::State::decode_one(Instant now) noexcept {
-  if (decodes.is_empty()) return false;
-  const GenerationRef ref = decodes.front();
-  decodes.pop();
+void Relay::State::queue_decode(std::uint32_t slot, std::uint16_t g) noexcept {
+  const Message& message = messages[slot];
+  Generation& generation = messages.generation(message, g);
+  if (generation.is_decode_queued) return;
+  generation.is_decode_queued = message.is_read;
+  if (message.is_read) {
+    CHECK(decodes.push({slot, message.epoch, g}));
+  } else if (!idle_decodes.push({slot, message.epoch, g})) {
+    counters.add(Counter::generations_unchecked_total);
+  }
+}
+
+/// All of it is here to be passed on. Nobody here reads it, so decoding and hashing wait for a quiet moment.
+void Relay::State::carry(Instant now, std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  message.state = MessageState::carried;
+  message.completed_at = now;
+  release_opener(message);
+  queue_all(slot);
+}
+
+bool Relay::State::decode_one(Fifo<GenerationRef>& from) noexcept {
+  if (from.is_empty()) return false;
+  const GenerationRef ref = from.front();
+  from.pop();
   if (!messages.is_current(ref.message, ref.epoch)) return true;
   Message& message = messages[ref.message];
   Generation& generation = messages.generation(message, ref.generation);
+  if (&from == &decodes) generation.is_decode_queued = false;
   if (generation.is_decoded || !generation.decoder.is_complete()) return true;
   generation.decoder.decode({generation.rows.data(), message.header.k}, message.header.shard_bytes);
   generation.is_decoded = true;
@@ -60,7 +82,6 @@ bool Relay::State::decode_one(Instant now) noexcept {
   counters.add(Counter::generations_decoded_total);
   // Hashing goes in order: this may be the generation it waited for, or any after a restart.
   if (messages.generation(message, message.generations_hashed).is_decoded) queue_hash(ref.message);
-  static_cast<void>(now);
   return true;
 }
 
@@ -190,10 +211,7 @@ void Relay::State::complete(Instant now, std::uint32_t slot) noexcept {
   Message& message = messages[slot];
   message.state = MessageState::complete;
   message.completed_at = now;
-  if (message.opened_by != peer_none && peers[message.opened_by].open_messages != 0) {
-    --peers[message.opened_by].open_messages;
-    message.opened_by = peer_none;
-  }
+  release_opener(message);
   seen.insert(now, message.tag);
   counters.add(Counter::messages_completed_total);
   const Route* route = find_route(message.topic);

@@ -51,6 +51,8 @@ std::uint32_t Relay::State::open_received(Instant now, PeerIndex from, Bytes enc
       Message& message = messages[slot];
       message.topic = topic;
       message.opened_by = from;
+      message.is_counted = true;
+      message.is_read = route->deliver;
       message.is_signature_ok = params.verify_before_forward;
       message.header_bytes = static_cast<std::uint16_t>(encoded.size());
       std::memcpy(message.encoded_header.data(), encoded.data(), encoded.size());
@@ -190,9 +192,10 @@ void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const
   trace(message, message.flows[f].peer, ShardTrace::fresh);
   if (generation.decoder.is_complete()) {
     ++message.generations_complete;
-    CHECK(decodes.push({slot, message.epoch, coded.generation}));
+    queue_decode(slot, coded.generation);
   }
   if (message.deficit == 0) {
+    if (!message.is_read) carry(now, slot);
     for (std::uint8_t other = 0; other < message.flow_count; ++other) queue_status(now, slot, other, microseconds(0));
   }
   queue_all(slot);
