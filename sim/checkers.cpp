@@ -114,9 +114,8 @@ Findings check_drops(const Results& results) {
   equal(found, "frames received, and frames by kind received or dropped",
         sum({Counter::rx_frames_total}),
         sum({Counter::rx_announce_total, Counter::rx_coded_total, Counter::rx_feedback_total,
-             Counter::rx_single_total, Counter::drop_malformed_frame_total,
-             Counter::drop_duplicate_frame_total}) +
-            t.taken_probes);
+             Counter::rx_single_total, Counter::rx_probe_total, Counter::drop_malformed_frame_total,
+             Counter::drop_duplicate_frame_total}));
   const std::uint64_t coded =
       sum({Counter::rx_coded_innovative_total, Counter::rx_coded_redundant_total,
            Counter::rx_coded_after_complete_total, Counter::drop_unknown_message_total,

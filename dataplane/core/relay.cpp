@@ -108,6 +108,8 @@ void Relay::State::take(Instant now, const PeerDown& command) noexcept {
       const std::uint8_t f = MessageTable::find_flow(message, command.peer);
       if (f != flow_none) messages.clear_flow(message, f);
       if (message.opened_by == command.peer) message.opened_by = peer_none;
+      // Deliveries that wait already are told before PeerGone; a later one must not name whoever has the index then.
+      if (message.completed_by == command.peer && !message.is_delivery_pending) message.completed_by = peer_none;
     }
     for (Route& route : routes) {
       const auto end = std::remove(route.next_hops.begin(), route.next_hops.begin() + route.count, command.peer);
@@ -400,13 +402,14 @@ void Relay::State::flush_events(Outbox& out) noexcept {
     CHECK(one.is_published ? out.report(Published{one.message}) : out.report(PublishFailed{one.message, one.reason}));
     outcomes.pop();
   }
-  while (!gone.is_empty() && out.events_left() != 0) {
-    CHECK(out.report(PeerGone{gone.front()}));
-    gone.pop();
-  }
   while (!soft_events.is_empty() && out.events_left() != 0) {
     CHECK(out.report(soft_events.front()));
     soft_events.pop();
+  }
+  // Last, so that nothing names the index after it.
+  while (!gone.is_empty() && out.events_left() != 0) {
+    CHECK(out.report(PeerGone{gone.front()}));
+    gone.pop();
   }
 }
 

@@ -362,6 +362,7 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
 void Relay::State::on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept {
   const auto probe = parse_probe(bytes);
   if (!probe) return malformed(from);
+  counters.add(Counter::rx_probe_total);
   if (probe->ask) peers[from].link.want_feedback(now);
 }
 

@@ -72,6 +72,7 @@ void Lcore::run() noexcept {
 
 std::size_t Lcore::cycle(Instant now) noexcept {
   std::size_t work = 0;
+  sessions_.on_time(now);
   // What could not be sent goes first: nothing new is made while it waits.
   if (!sender_.is_blocked() || sender_.send(now, outbox_)) {
     work += take_commands(now);

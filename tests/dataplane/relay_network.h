@@ -39,6 +39,8 @@ class Network {
     std::uint64_t bytes_sent = 0;
     std::map<MessageId, int> delivered;
     std::map<MessageId, Instant> delivered_at;
+    std::map<MessageId, PeerIndex> delivered_from;
+    std::vector<PeerIndex> gone;
     std::vector<const PreparedMessage*> published;
     std::vector<std::pair<const PreparedMessage*, PublishFailure>> failed;
     std::vector<PeerFaulted> faults;
@@ -113,6 +115,12 @@ class Network {
     drain(to);
   }
 
+  /// Takes what `from` sends to `to` off the network from now on; inject() is the only way then.
+  std::vector<std::vector<std::uint8_t>>& capture(std::size_t from, std::size_t to) {
+    auto& frames = captured_[{from, to}];
+    return frames;
+  }
+
   /// Runs until `until` says so or virtual time is up. True when `until` said so.
   bool run(Duration limit, const std::function<bool()>& until = [] { return false; }) {
     const Instant end = now + limit;
@@ -177,6 +185,10 @@ class Network {
       if (rng_.chance(config_.loss)) continue;
       auto frame = std::make_shared<std::vector<std::uint8_t>>(item.frame, item.frame + item.frame_bytes);
       if (tamper) tamper(i, item.peer, *frame);
+      if (const auto at = captured_.find({i, item.peer}); at != captured_.end()) {
+        at->second.push_back(std::move(*frame));
+        continue;
+      }
       flights_.push({leaves + config_.delay, order_++, i, item.peer, std::move(frame)});
     }
     std::vector<std::uint32_t> releases;
@@ -197,6 +209,7 @@ class Network {
       CHECK(hash.finish() == delivered->message.header->id);
       ++node.delivered[delivered->message.header->id];
       node.delivered_at[delivered->message.header->id] = now;
+      node.delivered_from[delivered->message.header->id] = delivered->from;
       releases.push_back(delivered->message.handle);
     } else if (const auto* published = std::get_if<Published>(&event)) {
       node.published.push_back(published->message);
@@ -204,6 +217,8 @@ class Network {
       node.failed.emplace_back(failed->message, failed->reason);
     } else if (const auto* faulted = std::get_if<PeerFaulted>(&event)) {
       node.faults.push_back(*faulted);
+    } else if (const auto* left = std::get_if<PeerGone>(&event)) {
+      node.gone.push_back(left->peer);
     }
   }
 
@@ -211,6 +226,7 @@ class Network {
   Rng rng_;
   std::vector<Node> nodes_;
   std::map<std::size_t, std::vector<PeerIndex>> neighbours_;
+  std::map<std::pair<std::size_t, std::size_t>, std::vector<std::vector<std::uint8_t>>> captured_;
   std::priority_queue<Flight> flights_;
   std::uint64_t order_ = 0;
   std::uint64_t sequence_ = 0;

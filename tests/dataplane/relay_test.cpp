@@ -282,6 +282,60 @@ TEST(Relay, APublisherStillLoadingTakesNothingFromItsPeers) {
   EXPECT_EQ(network.nodes()[1].counters->value(Counter::drop_digest_total), 0u);
 }
 
+TEST(Relay, ADeliveryAfterPeerGoneDoesNotNameThePeer) {
+  Network network(2, lossy(0));
+  network.join_all();
+  network.route_all("t");
+  const auto& frames = network.capture(0, 1);
+  const auto* message = network.publish(0, 5000);
+  network.run(milliseconds(20));
+  for (const auto& frame : frames) network.inject(0, 1, frame);
+  // All of it is there, nothing is decoded yet; the peer goes, and its index may name another from then on.
+  ASSERT_EQ(network.nodes()[1].delivered.size(), 0u);
+  network.command(1, PeerDown{0});
+  ASSERT_EQ(network.nodes()[1].gone, std::vector<PeerIndex>{0});
+  network.run(milliseconds(20));
+  ASSERT_EQ(network.nodes()[1].delivered[message->header.id], 1);
+  EXPECT_EQ(network.nodes()[1].delivered_from[message->header.id], peer_none);
+}
+
+TEST(Relay, FaultsOfAPeerAreToldBeforePeerGone) {
+  Counters counters;
+  RelayParams params;
+  params.messages_max = 16;
+  params.large_messages_max = 4;
+  params.cells_max = 256;
+  params.generations_max = 16;
+  params.seen_max = 64;
+  params.peers_max = 4;
+  Relay relay(params, 1, counters);
+  Outbox out(16, 4);
+  relay.on_command({}, PeerUp{0, {}, {}, 1400}, out);
+  const std::vector<std::uint8_t> rubbish{99};
+  for (int i = 0; i < 6; ++i) {
+    const RxFrame frame{0, rubbish};
+    relay.on_burst({}, {&frame, 1}, out);
+  }
+  relay.on_command({}, PeerDown{0}, out);
+  std::vector<std::size_t> kinds;
+  for (int i = 0; i < 3; ++i) {
+    for (const Event& event : out.events()) kinds.push_back(event.index());
+    out.clear();
+    relay.on_tick({}, out);
+  }
+  const auto fault = Event(PeerFaulted{}).index();
+  EXPECT_EQ(kinds, (std::vector<std::size_t>{fault, fault, fault, fault, fault, fault, Event(PeerGone{}).index()}));
+}
+
+TEST(Relay, CountsProbes) {
+  Network network(2, lossy(0));
+  network.join_all();
+  std::vector<std::uint8_t> probe(8);
+  write_probe({true, 0}, probe.size(), probe.data());
+  network.inject(0, 1, probe);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::rx_probe_total), 1u);
+}
+
 TEST(Relay, KeepsToTheRateCapOverAllPeers) {
   NetworkConfig config = lossy(0);
   config.params.rate_bytes_per_second_max = 1'000'000;
