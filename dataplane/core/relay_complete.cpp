@@ -41,6 +41,7 @@ bool Relay::State::load_some(Instant now) noexcept {
     message.state = MessageState::complete;
     message.completed_at = now;
     message.deficit = 0;
+    messages.finish(slot);
   }
   queue_all(slot);
   return true;
@@ -68,7 +69,10 @@ void Relay::State::queue_hash(std::uint32_t slot) noexcept {
   Message& message = messages[slot];
   if (message.is_hash_queued) return;
   message.is_hash_queued = true;
-  CHECK(hashes.push({slot, message.epoch, 0}));
+  const GenerationRef ref{slot, message.epoch, 0};
+  if (hashes.push(ref)) return;
+  hashes.keep([&](const GenerationRef& one) { return messages.is_current(one.message, one.epoch); });
+  CHECK(hashes.push(ref));
 }
 
 bool Relay::State::hash_one(Instant now) noexcept {
@@ -113,7 +117,7 @@ void Relay::State::finish_check(Instant now, std::uint32_t slot) noexcept {
     if (!verify_header({message.encoded_header.data(), message.header_bytes})) {
       counters.add(Counter::drop_header_signature_total);
       fault(message.opened_by, PeerFault::bad_signature);
-      return close_message(slot);
+      return close_false(now, slot);
     }
     message.is_signature_ok = true;
   }
@@ -156,10 +160,10 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
     return close_message(slot);
   }
   if (wrong == 0) {
-    // Every generation is what was signed and yet the id is not the payload's: the publisher lied.
+    // Every generation is what was signed and yet the id is not the payload's: who signed it lied. Another may have
+    // signed the truth.
     fault(message.opened_by, PeerFault::bad_digest);
-    seen.insert(now, message.tag);
-    return close_message(slot);
+    return close_false(now, slot);
   }
   message.state = MessageState::receiving;
   message.generations_hashed = 0;
@@ -190,10 +194,8 @@ void Relay::State::complete(Instant now, std::uint32_t slot) noexcept {
   Message& message = messages[slot];
   message.state = MessageState::complete;
   message.completed_at = now;
-  if (message.opened_by != peer_none && peers[message.opened_by].open_messages != 0) {
-    --peers[message.opened_by].open_messages;
-    message.opened_by = peer_none;
-  }
+  messages.finish(slot);
+  if (messages.has_rivals(slot)) drop_rivals(now, slot);
   seen.insert(now, message.tag);
   counters.add(Counter::messages_completed_total);
   const Route* route = find_route(message.topic);
