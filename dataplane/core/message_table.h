@@ -60,7 +60,7 @@ struct Flow {
   std::uint32_t inflight = 0;    // coded frames
   std::uint32_t received = 0;    // coded frames from it
   float innovative = 0;          // recent innovative frames from it, decaying
-  std::uint8_t unknowns = 0;     // times it said that it does not know the message
+  std::uint8_t retold = 0;       // times it was told again, since it had not heard or said that it does not know
   Instant announced_at{};
   Duration announce_wait{};
 };

@@ -1,6 +1,7 @@
 // From full rank to a delivered message: decoding, hashing and checking, in bounded shares so that
 // forwarding never waits for a large message; and copying a local publish in, the same way.
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "dataplane/core/relay_state.h"
@@ -140,6 +141,7 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
   }
   const bool is_list_right = single_hasher.finish() == message.header.digest_root && is_list_whole;
   std::size_t wrong = 0;
+  std::array<bool, flows_max> is_blamed{};
   for (std::size_t g = 0; g < generations; ++g) {
     Generation& generation = messages.generation(message, g);
     if (is_list_right) {
@@ -147,12 +149,16 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
       for (std::size_t i = 0; i < k; ++i) single_hasher.update({generation.rows[i], message.header.shard_bytes});
       const auto digest = single_hasher.finish();
       if (std::equal(generation.digest.begin(), generation.digest.end(), digest.begin())) continue;
-      blame(generation, message);
+      if (const std::uint8_t culprit = culprit_of(generation, message); culprit != flow_none) is_blamed[culprit] = true;
     } else {
       generation.has_digest = false;
     }
     ++wrong;
     messages.restart_generation(message, g);
+  }
+  // Once a message, however many generations: a relay that passed on what it was given is not to be dropped for it.
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    if (is_blamed[f]) fault(message.flows[f].peer, PeerFault::bad_digest);
   }
   if (++message.mends > mends_max) {
     // Whoever spoils it goes on doing so, and cannot be told from the others: no work without end.
@@ -180,14 +186,16 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
   }
 }
 
-void Relay::State::blame(const Generation& generation, const Message& message) noexcept {
-  PeerIndex only = peer_none;
+/// The flow of the only neighbour that gave packets to a wrong generation; flow_none where several did: which one lied
+/// cannot be told then.
+std::uint8_t Relay::State::culprit_of(const Generation& generation, const Message& message) const noexcept {
+  std::uint8_t only = flow_none;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     if (generation.flows[f].received == 0) continue;
-    if (only != peer_none) return;  // several gave packets: which one lied cannot be told
-    only = message.flows[f].peer;
+    if (only != flow_none) return flow_none;
+    only = f;
   }
-  fault(only, PeerFault::bad_digest);
+  return only;
 }
 
 void Relay::State::complete(Instant now, std::uint32_t slot) noexcept {

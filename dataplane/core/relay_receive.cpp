@@ -10,7 +10,7 @@ namespace corelay::dataplane {
 namespace {
 
 constexpr Duration unknown_wait_max = seconds(2);
-constexpr std::uint8_t unknowns_max = 12;
+constexpr std::uint8_t retold_max = 12;
 
 }  // namespace
 
@@ -327,7 +327,9 @@ void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& 
       break;
     }
     case FrameKind::announce:
-      if (is_acknowledged || flow.state != PeerState::unheard) break;
+      // After so many in vain it must ask, or is offered it again when the message is whole.
+      if (is_acknowledged || flow.state != PeerState::unheard || flow.retold == retold_max) break;
+      ++flow.retold;
       flow.needs_announce = true;
       queue_urgent(frame.message, frame.flow);
       break;
@@ -382,8 +384,8 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
       if (flow.state == PeerState::refused && now - flow.announced_at < flow.announce_wait) return;
       // At once the first time; a neighbour that says so again and again is told ever more seldom.
       const Duration least = std::max(peers[from].link.rtt() / 2, milliseconds(1));
-      if (now - flow.announced_at < std::min(least * (std::int64_t{1} << flow.unknowns), unknown_wait_max)) return;
-      if (flow.unknowns < unknowns_max) ++flow.unknowns;
+      if (now - flow.announced_at < std::min(least * (std::int64_t{1} << flow.retold), unknown_wait_max)) return;
+      if (flow.retold < retold_max) ++flow.retold;
       flow.state = PeerState::unheard;
       if (message.is_single) {
         flow.needs_single = true;

@@ -17,6 +17,7 @@ constexpr std::size_t run_frames = 48;
 constexpr std::size_t outputs_each_product = 4;  // coded frames made in one pass over a generation
 constexpr std::size_t recode_rows_max = 16;      // packets combined while a neighbour is far from full rank
 constexpr std::size_t seed_bytes = 8;
+constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour
 
 /// How many frames must leave so that one arrives.
 double repair_factor(float loss) noexcept { return 1.0 / (1.0 - std::min(0.5, static_cast<double>(loss))); }
@@ -277,6 +278,8 @@ std::size_t Relay::State::allowed(const Message& message, const Flow& flow) cons
 std::size_t Relay::State::can_give(const Message& message, const Generation& generation, const Flow& flow,
                                    const GenerationFlow& part) noexcept {
   if (part.deficit == 0) return 0;
+  // It has had enough to decode many times over, lost packets not counted: what it reports is not so.
+  if (part.given >= given_max * message.header.k) return 0;
   const double target = part.deficit * repair_factor(peers[flow.peer].loss) + rng.unit();
   const auto wanted = static_cast<std::size_t>(target);
   if (wanted <= part.inflight) return 0;

@@ -127,7 +127,7 @@ struct Relay::State {
   void finish_check(Instant now, std::uint32_t slot) noexcept;
   void mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept;
   void complete(Instant now, std::uint32_t slot) noexcept;
-  void blame(const Generation& generation, const Message& message) noexcept;
+  [[nodiscard]] std::uint8_t culprit_of(const Generation& generation, const Message& message) const noexcept;
 
   // relay_send.cpp
   void pump(Instant now, Outbox& out) noexcept;

@@ -102,10 +102,15 @@ class Liar {
     network_.inject(self_, to, frame);
   }
 
-  void status(std::size_t to, const StatusFrame& status) {
+  /// With an acknowledgement of all frames up to `highest`, when that is not 0.
+  void status(std::size_t to, const StatusFrame& status, std::uint32_t highest = 0) {
     Frame frame(1400);
     FeedbackWriter writer(frame.data(), frame.size());
-    writer.begin(0, 0, ++feedback_, 0, {});
+    std::vector<std::uint64_t> words(highest == 0 ? 0 : ack_words_max);
+    for (std::size_t w = 0; w < words.size() && 64 * w < highest; ++w) {
+      words[w] = highest - 64 * w >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (highest - 64 * w)) - 1;
+    }
+    writer.begin(highest, 0, ++feedback_, 0, words);
     CHECK(writer.add(status));
     frame.resize(writer.size());
     network_.inject(self_, to, frame);
@@ -479,6 +484,92 @@ TEST(RelayHostile, WhoeverSendsWhatHadToMakeRoomIsTold) {
   const auto told = statuses_in(to_liar, large.tag);
   ASSERT_FALSE(told.empty());
   EXPECT_EQ(told.back().state, StatusState::refused);
+}
+
+TEST(RelayHostile, GenerationsThatWaitForDecodingAreForgottenWithTheirMessage) {
+  NetworkConfig config = plain();
+  config.params.generations_max = 64;
+  Network network(2, config);
+  network.join(0, 1);
+  network.route_all("t");
+  Liar liar(network, 0);
+  // Each frame of a message with k = 1 completes a generation, and nothing is decoded between two frames here. The
+  // same bytes as a single end the message.
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const auto payload = bytes_of(1000, i);
+    const PreparedMessage whole = liar.prepare(payload);
+    PreparedMessage coded = whole;
+    coded.header.k = 1;
+    coded.header.shard_bytes = 64;
+    coded.header.generations = 16;
+    liar.seal(coded);
+    coded.digests.clear();
+    liar.announce(1, coded);
+    liar.give_all(1, coded, payload);
+    liar.single(1, whole);
+  }
+  EXPECT_EQ(count(network, 1, Counter::rx_coded_innovative_total), 20u * 16u);
+  network.run(seconds(1));
+  EXPECT_EQ(network.nodes()[1].delivered.size(), 20u);
+}
+
+TEST(RelayHostile, SayingUnknownAgainAndAgainIsAnsweredEverMoreSeldom) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto* message = network.publish(0, 100'000);
+  network.run(milliseconds(100));
+  const auto before = count(network, 1, Counter::tx_announce_total);
+  StatusFrame unknown;
+  unknown.tag = message->tag;
+  unknown.state = StatusState::unknown;
+  for (int ms = 0; ms < 5000; ++ms) {
+    liar.status(1, unknown);
+    network.run(milliseconds(1));
+  }
+  EXPECT_LT(count(network, 1, Counter::tx_announce_total) - before, 60u);
+  EXPECT_GT(count(network, 1, Counter::tx_announce_total) - before, 3u);
+}
+
+TEST(RelayHostile, ANeighbourThatNeverHasEnoughIsNotSentToWithoutEnd) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto& to_liar = network.capture(1, 2);
+  const auto* message = network.publish(0, 100'000);
+  network.run(milliseconds(100));
+  StatusFrame wanting;
+  wanting.tag = message->tag;
+  wanting.want = 65'535;
+  const std::vector<std::uint8_t> all(message->header.generations, static_cast<std::uint8_t>(message->header.k));
+  wanting.deficits = all;
+  for (int ms = 0; ms < 1000; ++ms) {
+    std::uint32_t highest = 0;
+    for (const Frame& frame : to_liar) {
+      const auto kind = frame_kind(frame);
+      if (kind == FrameKind::coded || kind == FrameKind::announce) ++highest;
+    }
+    liar.status(1, wanting, highest);
+    network.run(milliseconds(1));
+  }
+  std::size_t coded = 0;
+  for (const Frame& frame : to_liar) coded += frame_kind(frame) == FrameKind::coded ? 1 : 0;
+  const std::size_t shards = message->header.k * std::size_t{message->header.generations};
+  EXPECT_GT(coded, 2 * shards);
+  EXPECT_LE(coded, 9 * shards);
+}
+
+TEST(RelayHostile, ARelayOfManyWrongGenerationsIsBlamedOnce) {
+  Network network(2, plain());
+  network.join(0, 1);
+  network.route_all("t");
+  Liar liar(network, 0);
+  const auto payload = bytes_of(500'000, 1);
+  const PreparedMessage message = liar.prepare(payload);
+  ASSERT_GT(message.header.generations, 4);
+  liar.announce(1, message);
+  liar.give_all(1, message, bytes_of(500'000, 2));
+  network.run(milliseconds(100));
+  EXPECT_EQ(count(network, 1, Counter::drop_digest_total), 1u);
+  EXPECT_EQ(network.nodes()[1].faults.size(), 1u);
 }
 
 }  // namespace
