@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <thread>
@@ -191,9 +192,10 @@ struct Row {
   std::vector<double> ratio{};
 };
 
-int run(bool smoke) {
+int run(std::size_t rounds, bool smoke) {
   Sizes sizes;
   if (smoke) sizes = {1, 2, 1, generation_bytes * 2, 1'000};
+  if (rounds != 0) sizes.rounds = rounds;
   RelayParams params;
   params.peers_max = 8;
   params.cells_max = 32'768;  // ten messages: memory goes round as it does in a relay that runs for long
@@ -232,5 +234,16 @@ int run(bool smoke) {
 }  // namespace
 }  // namespace corelay::bench
 
-/// relay_bench [--smoke]
-int main(int argc, char** argv) { return corelay::bench::run(argc > 1 && std::string_view(argv[1]) == "--smoke"); }
+/// relay_bench [--smoke] [ROUNDS]
+int main(int argc, char** argv) {
+  bool smoke = false;
+  std::size_t rounds = 0;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--smoke") {
+      smoke = true;
+    } else {
+      rounds = std::strtoull(argv[i], nullptr, 10);
+    }
+  }
+  return corelay::bench::run(rounds, smoke);
+}

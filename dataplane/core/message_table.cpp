@@ -77,7 +77,7 @@ Opening MessageTable::open(Instant now, const MessageTag& tag, const MessageHead
       const std::uint32_t index = generation_slots_.take();
       Generation& generation = generations_[index];
       generation.held = generation.next_systematic = 0;
-      generation.is_decoded = generation.has_digest = false;
+      generation.is_decoded = generation.is_decode_queued = generation.has_digest = false;
       generation.decoder.reset(header.k, {trackers_.get() + index * tracker_bytes_, tracker_bytes_});
       if (message.map == slot_none) {
         message.generation = index;
@@ -91,6 +91,7 @@ Opening MessageTable::open(Instant now, const MessageTag& tag, const MessageHead
   message.older = newest_;
   (newest_ == slot_none ? oldest_ : messages_[newest_].newer) = slot;
   newest_ = slot;
+  message.opened_by = opener;
   charge(slot, opener);
   return {slot, Admission::opened};
 }
@@ -112,24 +113,39 @@ std::uint32_t MessageTable::find_among_rivals(std::uint32_t first, PeerIndex pee
 void MessageTable::charge(std::uint32_t slot, PeerIndex to) noexcept {
   Message& message = messages_[slot];
   const Amounts amounts = amounts_of(message.header, message.is_single);
-  if (message.opened_by != peer_none) {
-    shares_[message.opened_by] -= amounts;
+  if (message.charged_to != peer_none) {
+    shares_[message.charged_to] -= amounts;
     charged_ -= amounts;
   }
-  message.opened_by = to;
+  message.charged_to = to;
   if (to == peer_none) return;
   shares_[to] += amounts;
   charged_ += amounts;
 }
 
 void MessageTable::finish(std::uint32_t slot) noexcept {
-  charge(slot, peer_none);
   Message& message = messages_[slot];
-  CHECK(!message.is_done);
+  if (message.is_done) return;
+  charge(slot, peer_none);
   message.is_done = true;
   message.done_before = last_done_;
   (last_done_ == slot_none ? first_done_ : messages_[last_done_].done_after) = slot;
   last_done_ = slot;
+}
+
+void MessageTable::resume(std::uint32_t slot) noexcept {
+  Message& message = messages_[slot];
+  if (!message.is_done) return;
+  unlink_done(message);
+  charge(slot, message.opened_by);
+}
+
+void MessageTable::unlink_done(Message& message) noexcept {
+  if (!message.is_done) return;
+  (message.done_before == slot_none ? first_done_ : messages_[message.done_before].done_after) = message.done_after;
+  (message.done_after == slot_none ? last_done_ : messages_[message.done_after].done_before) = message.done_before;
+  message.is_done = false;
+  message.done_before = message.done_after = slot_none;
 }
 
 bool MessageTable::is_within_share(PeerIndex opener, const Amounts& need) const noexcept {
@@ -139,7 +155,7 @@ bool MessageTable::is_within_share(PeerIndex opener, const Amounts& need) const 
 /// It stands still, or comes at a pace that brings it nowhere near its end in the time an incomplete message is kept.
 bool MessageTable::is_slow(Instant now, const Message& message) const noexcept {
   if (message.state != MessageState::receiving) return false;
-  if (message.opened_by == peer_none || now - message.progress_at >= stale_time) return true;
+  if (message.charged_to == peer_none || now - message.progress_at >= stale_time) return true;
   const Duration age = now - message.first_seen;
   if (age < stale_time) return false;
   const auto shards = static_cast<double>(message.shards());
@@ -149,8 +165,8 @@ bool MessageTable::is_slow(Instant now, const Message& message) const noexcept {
 
 /// Of the others only who holds more than it, or nobody, makes room for a neighbour.
 bool MessageTable::may_push_out(PeerIndex opener, const Amounts& need, const Message& message) const noexcept {
-  if (opener == peer_none || message.opened_by == peer_none) return true;
-  return shares_[message.opened_by].cells > shares_[opener].cells + need.cells;
+  if (opener == peer_none || message.charged_to == peer_none) return true;
+  return shares_[message.charged_to].cells > shares_[opener].cells + need.cells;
 }
 
 /// Hands slow messages that may go for one of `opener` to `take`, its own last, until it returns true.
@@ -160,7 +176,7 @@ bool MessageTable::offer_slow(Instant now, const Amounts& need, PeerIndex opener
     for (std::uint32_t slot = oldest_; slot != slot_none;) {
       const Message& message = messages_[slot];
       const std::uint32_t next = message.newer;
-      const bool is_own = opener != peer_none && message.opened_by == opener;
+      const bool is_own = opener != peer_none && message.charged_to == opener;
       const bool goes =
           is_own == is_own_turn && is_slow(now, message) && (is_own || may_push_out(opener, need, message));
       if (goes && take(slot)) return true;
@@ -176,14 +192,14 @@ bool MessageTable::clear_share(Instant now, const Amounts& need, PeerIndex opene
   Amounts charged = charged_;
   const bool is_enough = offer_slow(now, need, opener, [&](std::uint32_t slot) {
     const Message& message = messages_[slot];
-    if (message.opened_by == peer_none) return false;
+    if (message.charged_to == peer_none) return false;
     charged -= amounts_of(message.header, message.is_single);
-    if (message.opened_by == opener) own -= amounts_of(message.header, message.is_single);
+    if (message.charged_to == opener) own -= amounts_of(message.header, message.is_single);
     return is_fair(own, charged, need, all_);
   });
   if (!is_enough) return false;
   return offer_slow(now, need, opener, [&](std::uint32_t slot) {
-    if (messages_[slot].opened_by != peer_none) evict_call_(evict_context_, now, slot);
+    if (messages_[slot].charged_to != peer_none) evict_call_(evict_context_, now, slot);
     return is_within_share(opener, need);
   });
 }
@@ -268,10 +284,7 @@ void MessageTable::unlink(std::uint32_t slot) noexcept {
   } else {
     map_.erase(message.tag);
   }
-  if (message.is_done) {
-    (message.done_before == slot_none ? first_done_ : messages_[message.done_before].done_after) = message.done_after;
-    (message.done_after == slot_none ? last_done_ : messages_[message.done_after].done_before) = message.done_before;
-  }
+  unlink_done(message);
   (message.older == slot_none ? oldest_ : messages_[message.older].newer) = message.newer;
   (message.newer == slot_none ? newest_ : messages_[message.newer].older) = message.older;
 }
@@ -302,7 +315,10 @@ void MessageTable::restart_generation(Message& message, std::size_t g) noexcept 
   --message.generations_complete;
   message.deficit += message.header.k;
   generation.is_decoded = false;
-  for (GenerationFlow& flow : generation.flows) flow.received = 0;
+  for (GenerationFlow& flow : generation.flows) {
+    flow.received = 0;
+    flow.combined = 0;
+  }
   generation.decoder.reset(message.header.k, {trackers_.get() + index * tracker_bytes_, tracker_bytes_});
 }
 
@@ -340,7 +356,9 @@ std::uint8_t MessageTable::make_flow(Message& message, PeerIndex peer) noexcept 
   message.flows[f].peer = peer;
   if (!message.is_single) {
     for (std::size_t g = 0; g < message.header.generations; ++g) {
-      generation(message, g).flows[f] = {static_cast<std::uint8_t>(message.header.k), 0, 0, 0};
+      GenerationFlow& part = generation(message, g).flows[f];
+      part = {};
+      part.deficit = static_cast<std::uint8_t>(message.header.k);
     }
   }
   return f;

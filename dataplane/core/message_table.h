@@ -71,6 +71,7 @@ struct GenerationFlow {
   std::uint8_t received = 0;   // innovative packets from it
   std::uint16_t inflight = 0;  // frames sent to it that have not ended
   std::uint16_t given = 0;     // frames sent to it that were not lost
+  std::uint16_t combined = 0;  // rows, of those held, that went into packets sent to it
 };
 
 struct Generation {
@@ -79,6 +80,7 @@ struct Generation {
   std::uint16_t held = 0;
   std::uint16_t next_systematic = 0;  // publisher: rows before it went out once
   bool is_decoded = false;
+  bool is_decode_queued = false;  // somebody waits for it
   bool has_digest = false;
   Digest digest{};
   std::array<GenerationFlow, flows_max> flows{};
@@ -93,6 +95,7 @@ struct GenerationMap {
 enum class MessageState : std::uint8_t {
   loading,    // local publish, shards being copied in
   receiving,  // rank below k somewhere
+  carried,    // full rank, nobody here reads it: checked when there is nothing else to do
   checking,   // all generations decoded, hashes being computed
   complete,   // verified
 };
@@ -129,13 +132,15 @@ struct MessageFacts {
   MessageState state = MessageState::receiving;
   bool is_single = false;
   bool is_own = false;           // published here
+  bool is_read = false;          // somebody here waits for it
   bool is_signature_ok = false;
   bool is_held_by_control = false;
   bool is_delivery_pending = false;
   bool is_unsettled = false;     // in the unsettled list
   bool is_hash_queued = false;
   std::uint8_t flow_count = 0;
-  PeerIndex opened_by = peer_none;  // counts against this neighbour, while incomplete
+  PeerIndex opened_by = peer_none;
+  PeerIndex charged_to = peer_none;  // counts against this neighbour, while incomplete
   PeerIndex completed_by = peer_none;
   std::uint32_t epoch = 0;
   std::uint32_t map = slot_none;            // GenerationMap, when generations > 1
@@ -211,8 +216,9 @@ class MessageTable {
   [[nodiscard]] Opening open(Instant now, const MessageTag& tag, const MessageHeader& header, bool is_single,
                              PeerIndex opener) noexcept;
 
-  /// Notes that a message is complete: it counts against nobody any more and may be evicted.
+  /// Notes that all of a message is here: it counts against nobody any more and may be evicted. resume() takes it back.
   void finish(std::uint32_t slot) noexcept;
+  void resume(std::uint32_t slot) noexcept;
 
   /// Whose account an incomplete message is on from now; peer_none: nobody's, and the first to make room.
   void charge(std::uint32_t slot, PeerIndex to) noexcept;
@@ -277,6 +283,7 @@ class MessageTable {
   [[nodiscard]] static std::uint8_t spare_flow(const Message& message) noexcept;
   void link_rival(std::uint32_t slot) noexcept;
   void unlink(std::uint32_t slot) noexcept;
+  void unlink_done(Message& message) noexcept;
   /// Gives back the cells of a generation; returns how many.
   std::size_t release_generation(std::uint32_t index) noexcept;
   void give_cell(const std::uint8_t* cell) noexcept;

@@ -14,8 +14,9 @@ constexpr Duration announce_wait_min = milliseconds(50);
 constexpr Duration announce_wait_max = seconds(2);
 constexpr Duration status_wait_max = seconds(1);
 constexpr std::size_t outcomes_max = 8192;
-constexpr std::size_t condemned_max = 1024;
+constexpr std::size_t condemned_max = 4096;
 constexpr std::size_t soft_events_max = 1024;
+constexpr std::size_t frames_each_tick = 32;  // a driver ticks so often after a burst
 
 }  // namespace
 
@@ -28,6 +29,7 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       condemned(condemned_max, relay_params.seen_time, rng.next()),
       loads(relay_params.messages_max),
       decodes(relay_params.generations_max * 2),
+      idle_decodes(relay_params.generations_max * 2),
       hashes(relay_params.messages_max * 2),
       deliveries(relay_params.messages_max),
       outcomes(outcomes_max + relay_params.messages_max),  // what may come of commands, and of messages held
@@ -51,6 +53,7 @@ Relay::~Relay() = default;
 
 void Relay::on_burst(Instant now, std::span<const RxFrame> frames, Outbox& out) noexcept {
   for (const RxFrame& frame : frames) state_->on_frame(now, frame);
+  state_->busy_ticks = 1 + frames.size() / frames_each_tick;
   state_->pump(now, out);
   state_->flush_events(out);
   state_->update_deadline(now, out);
@@ -65,7 +68,12 @@ void Relay::on_command(Instant now, const Command& command, Outbox& out) noexcep
 
 void Relay::on_tick(Instant now, Outbox& out) noexcept {
   State& state = *state_;
-  state.decode_one(now);
+  state.decode_one(state.decodes);
+  if (state.busy_ticks == 0) {
+    state.decode_one(state.idle_decodes);
+  } else {
+    --state.busy_ticks;
+  }
   state.hash_one(now);
   state.load_some(now);
   if (now >= state.housekeep_at) {
@@ -104,7 +112,8 @@ void Relay::State::take(Instant now, const PeerDown& command) noexcept {
       Message& message = messages[slot];
       const std::uint8_t f = MessageTable::find_flow(message, command.peer);
       if (f != flow_none) messages.clear_flow(message, f);
-      if (message.opened_by == command.peer) find_heir(slot);
+      if (message.opened_by == command.peer) message.opened_by = peer_none;
+      if (message.charged_to == command.peer) find_heir(slot);
       // Deliveries that wait already are told before PeerGone; a later one must not name whoever has the index then.
       if (message.completed_by == command.peer && !message.is_delivery_pending) message.completed_by = peer_none;
     }
@@ -138,9 +147,21 @@ void Relay::State::take(Instant, const RouteSet& command) noexcept {
   for (std::uint32_t slot = messages.oldest(); slot != slot_none; slot = messages[slot].newer) {
     Message& message = messages[slot];
     if (message.topic != command.topic) continue;
+    if (message.state == MessageState::receiving) read(slot, command.deliver);
     for (std::uint8_t f = 0; f < message.flow_count; ++f) message.flows[f].is_next_hop = false;
     join_flows(slot, *route, peer_none);
     if (!is_settled(message)) note_unsettled(slot);
+  }
+}
+
+/// Somebody here begins, or nobody goes on, to wait for a message that is still coming.
+void Relay::State::read(std::uint32_t slot, bool is_read) noexcept {
+  Message& message = messages[slot];
+  if (message.is_read == is_read) return;
+  message.is_read = is_read;
+  for (std::size_t g = 0; is_read && !message.is_single && g < message.header.generations; ++g) {
+    const Generation& generation = messages.generation(message, g);
+    if (!generation.is_decoded && generation.decoder.is_complete()) queue_decode(slot, static_cast<std::uint16_t>(g));
   }
 }
 
@@ -237,7 +258,8 @@ void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex 
 }
 
 bool Relay::State::is_settled(const Message& message) const noexcept {
-  if (message.state != MessageState::complete || message.prepared != nullptr) return false;
+  const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
+  if (!is_whole || message.prepared != nullptr) return false;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     const Flow& flow = message.flows[f];
     if (flow.peer != peer_none && flow.is_next_hop && flow.state != PeerState::full) return false;
@@ -278,7 +300,8 @@ void Relay::State::housekeep(Instant now) noexcept {
     const Message& message = messages[slot];
     if (now - message.first_seen <= params.keep_time) break;  // all others are younger
     const std::uint32_t next = message.newer;
-    if (message.state == MessageState::complete && now - message.completed_at > params.keep_time &&
+    const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
+    if (is_whole && now - message.completed_at > params.keep_time &&
         !message.is_held_by_control && !message.is_delivery_pending && message.prepared == nullptr) {
       close_message(slot);
     }
@@ -317,7 +340,7 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
     seen.insert(now - params.seen_time - Duration{1}, message.tag);  // forgotten: it may be tried again
     return close_message(slot);
   }
-  if (message.state == MessageState::complete) offer_again(now, slot);
+  if (message.state == MessageState::complete || message.state == MessageState::carried) offer_again(now, slot);
 }
 
 /// Whoever has not answered, or refused for now, hears of a complete message again.
@@ -382,8 +405,9 @@ void Relay::State::flush_events(Outbox& out) noexcept {
 }
 
 void Relay::State::update_deadline(Instant now, const Outbox& out) noexcept {
-  const bool has_work = !decodes.is_empty() || !hashes.is_empty() || !loads.is_empty() || is_outbox_short ||
-                        (out.events_left() == 0 && !(deliveries.is_empty() && outcomes.is_empty() && gone.is_empty()));
+  const bool has_events = !deliveries.is_empty() || !outcomes.is_empty() || !gone.is_empty();
+  const bool has_work = !decodes.is_empty() || !idle_decodes.is_empty() || !hashes.is_empty() || !loads.is_empty() ||
+                        is_outbox_short || (out.events_left() == 0 && has_events);
   if (has_work) {
     deadline = now;
     return;

@@ -48,13 +48,42 @@ bool Relay::State::load_some(Instant now) noexcept {
   return true;
 }
 
-bool Relay::State::decode_one(Instant now) noexcept {
-  if (decodes.is_empty()) return false;
-  const GenerationRef ref = decodes.front();
-  decodes.pop();
+void Relay::State::queue_decode(std::uint32_t slot, std::uint16_t g) noexcept {
+  const Message& message = messages[slot];
+  Generation& generation = messages.generation(message, g);
+  if (generation.is_decode_queued) return;
+  generation.is_decode_queued = message.is_read;
+  // References to messages that went do not count: of the others there are no more than generations.
+  const auto push = [&](Fifo<GenerationRef>& to) {
+    const GenerationRef ref{slot, message.epoch, g};
+    if (to.push(ref)) return true;
+    to.keep([&](const GenerationRef& one) { return messages.is_current(one.message, one.epoch); });
+    return to.push(ref);
+  };
+  if (message.is_read) {
+    CHECK(push(decodes));
+  } else if (!push(idle_decodes)) {
+    counters.add(Counter::generations_unchecked_total);
+  }
+}
+
+/// All of it is here to be passed on. Nobody here reads it, so decoding and hashing wait for a quiet moment.
+void Relay::State::carry(Instant now, std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  message.state = MessageState::carried;
+  message.completed_at = now;
+  messages.finish(slot);
+  queue_all(slot);
+}
+
+bool Relay::State::decode_one(Fifo<GenerationRef>& from) noexcept {
+  if (from.is_empty()) return false;
+  const GenerationRef ref = from.front();
+  from.pop();
   if (!messages.is_current(ref.message, ref.epoch)) return true;
   Message& message = messages[ref.message];
   Generation& generation = messages.generation(message, ref.generation);
+  if (&from == &decodes) generation.is_decode_queued = false;
   if (generation.is_decoded || !generation.decoder.is_complete()) return true;
   generation.decoder.decode({generation.rows.data(), message.header.k}, message.header.shard_bytes);
   generation.is_decoded = true;
@@ -62,7 +91,6 @@ bool Relay::State::decode_one(Instant now) noexcept {
   counters.add(Counter::generations_decoded_total);
   // Hashing goes in order: this may be the generation it waited for, or any after a restart.
   if (messages.generation(message, message.generations_hashed).is_decoded) queue_hash(ref.message);
-  static_cast<void>(now);
   return true;
 }
 
@@ -172,6 +200,7 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
     return close_false(now, slot);
   }
   message.state = MessageState::receiving;
+  messages.resume(slot);
   message.generations_hashed = 0;
   messages.hasher(slot).reset();
   message.progress_at = now;

@@ -65,6 +65,7 @@ std::uint32_t Relay::State::open_received(Instant now, PeerIndex from, Bytes enc
     if (slot != slot_none) {
       Message& message = messages[slot];
       message.topic = topic;
+      message.is_read = route->deliver;
       message.is_signature_ok = params.verify_before_forward;
       message.header_bytes = static_cast<std::uint16_t>(encoded.size());
       std::memcpy(message.encoded_header.data(), encoded.data(), encoded.size());
@@ -212,13 +213,10 @@ void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const
   trace(message, message.flows[f].peer, ShardTrace::fresh);
   if (generation.decoder.is_complete()) {
     ++message.generations_complete;
-    const GenerationRef ref{slot, message.epoch, coded.generation};
-    if (!decodes.push(ref)) {
-      decodes.keep([&](const GenerationRef& one) { return messages.is_current(one.message, one.epoch); });
-      CHECK(decodes.push(ref));
-    }
+    queue_decode(slot, coded.generation);
   }
   if (message.deficit == 0) {
+    if (!message.is_read) carry(now, slot);
     for (std::uint8_t other = 0; other < message.flow_count; ++other) queue_status(now, slot, other, microseconds(0));
   }
   queue_all(slot);

@@ -47,6 +47,12 @@ std::uint32_t Relay::State::rival_for(Instant now, PeerIndex from, Bytes encoded
     slot = open_received(now, from, encoded, tag, header, false);
     if (slot == slot_none) return slot_none;
     was_next_hop = leave_rivals(tag, slot, from) || was_next_hop;
+    // Which is true must be known, also where nobody reads it.
+    for (std::uint32_t one = messages.find(tag); one != slot_none && messages.has_rivals(one);) {
+      const std::uint32_t next = messages[one].rival;
+      read(one, true);
+      one = next;
+    }
   } else if (!messages[slot].is_signature_ok) {
     settle_signature(from, slot, encoded, header);
   }
@@ -94,7 +100,7 @@ bool Relay::State::leave_rivals(const MessageTag& tag, std::uint32_t slot, PeerI
     if (f != flow_none) {
       was_next_hop = was_next_hop || message.flows[f].is_next_hop;
       messages.clear_flow(message, f);
-      if (message.opened_by == peer) find_heir(other);
+      if (message.charged_to == peer) find_heir(other);
       if (!has_provider(message) && message.state == MessageState::receiving) {
         counters.add(Counter::drop_rival_total);
         close_message(other);
@@ -150,6 +156,11 @@ void Relay::State::close_message(std::uint32_t slot) noexcept {
   const Message& message = messages[slot];
   const MessageTag tag = message.tag;
   const TopicHash topic = message.topic;
+  if (message.state == MessageState::carried) {
+    // Nobody knows whether it was true: it is this header that need not come again, not the message.
+    counters.add(Counter::messages_unchecked_total);
+    condemned.insert(message.completed_at, digest_of({message.encoded_header.data(), message.header_bytes}));
+  }
   if (message.is_unsettled) unsettled.erase(std::find(unsettled.begin(), unsettled.end(), slot));
   messages.close(slot);
   const std::uint32_t left = messages.find(tag);
@@ -175,7 +186,7 @@ void Relay::State::close_false(Instant now, std::uint32_t slot) noexcept {
 /// The message goes because memory is short: whoever sends it, or waits for it, is told not to.
 void Relay::State::make_room(Instant now, std::uint32_t slot) noexcept {
   const Message& message = messages[slot];
-  const bool is_whole = message.state == MessageState::complete;
+  const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
   counters.add(is_whole ? Counter::drop_evicted_total : Counter::drop_incomplete_evicted_total);
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     const Flow& flow = message.flows[f];

@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::size_t run_frames = 48;
 constexpr std::size_t outputs_each_product = 4;  // coded frames made in one pass over a generation
-constexpr std::size_t recode_rows_max = 16;      // packets combined while a neighbour is far from full rank
 constexpr std::size_t seed_bytes = 8;
+constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
 constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour
 
 /// How many frames must leave so that one arrives.
@@ -166,7 +166,8 @@ bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t 
   Peer& peer = peers[flow.peer];
   const std::size_t room = peer.frame_bytes_max - frame_prefix_bytes - message.header_bytes;
   const std::size_t digests_each = room / sizeof(Digest);
-  const std::size_t frames = (message.header.generations + digests_each - 1) / digests_each;
+  // Digests only help to find a liar: on a path with a small MTU the last of very many are left out.
+  const std::size_t frames = std::min((message.header.generations + digests_each - 1) / digests_each, announces_max);
   // The header opens the message: on a lossy link its first frame goes out twice.
   const std::size_t copies = frames + (peer.loss > 0.02f ? 1 : 0);
   if (out.frames_left() < copies || out.items_left() < copies) {
@@ -287,6 +288,7 @@ std::size_t Relay::State::can_give(const Message& message, const Generation& gen
   if (generation.is_decoded) return need;
   if (message.is_own) return 0;  // still being copied in
   const std::size_t rank = generation.decoder.rank();
+  if (rank == message.header.k) return need;
   if (static_cast<double>(rank) < params.forward_threshold * message.header.k) return 0;
   // With so many packets exchanged, the neighbour's span holds ours already, as far as we can know.
   const std::size_t exchanged = static_cast<std::size_t>(part.given) + part.received;
@@ -308,11 +310,11 @@ std::size_t Relay::State::send_coded(Instant now, std::uint32_t slot, std::uint8
     const std::size_t g = flow.generation % generations;
     flow.generation = static_cast<std::uint16_t>((g + 1) % generations);
     Generation& generation = messages.generation(message, g);
-    std::size_t count = can_give(message, generation, flow, generation.flows[f]);
-    if (count == 0) continue;
-    count = std::min({count, budget - sent, outputs_each_product});
+    const std::size_t useful = can_give(message, generation, flow, generation.flows[f]);
+    if (useful == 0) continue;
+    const std::size_t count = std::min({useful, budget - sent, outputs_each_product});
     if (!generation.is_decoded) {
-      sent += send_recoded(now, slot, g, f, count, out);
+      sent += send_recoded(now, slot, g, f, count, useful, out);
     } else if (message.is_own && generation.next_systematic < message.header.k) {
       sent += send_systematic(now, slot, g, f, count, out);
     } else {
@@ -355,30 +357,34 @@ std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::siz
   return count;
 }
 
+/// Rows this neighbour has had no part of yet are what is new to it, so only they are combined: as many packets as rows
+/// say all there is to say about them, and fewer say a random part. Older ones would add work and no rank. Repairs, and
+/// what fills the last gaps, take all rows.
 std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f,
-                                       std::size_t count, Outbox& out) noexcept {
+                                       std::size_t count, std::size_t useful, Outbox& out) noexcept {
   const Message& message = messages[slot];
-  const Generation& generation = messages.generation(message, g);
+  Generation& generation = messages.generation(message, g);
+  GenerationFlow& part = generation.flows[f];
   const std::size_t k = message.header.k;
-  const std::size_t held = generation.held;
-  std::array<const std::uint8_t*, k_wire_max> rows;
-  std::size_t used = 0;
-  if (held <= recode_rows_max || generation.flows[f].deficit <= k / 4) {
-    for (; used < held; ++used) rows[used] = generation.rows[used] - k;
-  } else {
-    // The newest are what neighbours lack most; a few older ones cover what was lost on the way.
-    for (; used < recode_rows_max / 2; ++used) rows[used] = generation.rows[held - 1 - used] - k;
-    const std::size_t older = held - used;
-    const std::size_t start = rng.below(older);
-    for (std::size_t i = 0; used < recode_rows_max; ++i, ++used) rows[used] = generation.rows[(start + i) % older] - k;
+  const std::size_t fresh = generation.held - part.combined;
+  std::size_t first = 0;
+  std::size_t end = generation.held;
+  if (fresh != 0) {
+    count = std::min(count, fresh);
+    first = part.combined;
+    // What comes after these packets needs rows of its own.
+    if (count < useful) end = first + std::max(count, fresh * count / useful);
+    part.combined = static_cast<std::uint16_t>(end);
   }
+  std::array<const std::uint8_t*, k_wire_max> rows;
+  for (std::size_t i = first; i < end; ++i) rows[i - first] = generation.rows[i] - k;
   std::array<std::uint8_t*, outputs_each_product> frames;
   std::array<std::uint8_t*, outputs_each_product> outputs;
   for (std::size_t i = 0; i < count; ++i) {
     frames[i] = out.take_frame();
     outputs[i] = frames[i] + frame_prefix_bytes;
   }
-  codec::recode(rng, {rows.data(), used}, {outputs.data(), count}, k + message.header.shard_bytes);
+  codec::recode(rng, {rows.data(), end - first}, {outputs.data(), count}, k + message.header.shard_bytes);
   for (std::size_t i = 0; i < count; ++i) ship(now, slot, g, f, frames[i], CodedForm::vector, 0, out);
   counters.add(Counter::tx_recoded_total, count);
   return count;

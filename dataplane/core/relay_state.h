@@ -74,6 +74,7 @@ struct Relay::State {
   void take(Instant now, const Publish& command) noexcept;
   void take(Instant now, const Release& command) noexcept;
   void take(Instant now, const SetTrace& command) noexcept;
+  void read(std::uint32_t slot, bool is_read) noexcept;
   [[nodiscard]] Route* find_route(TopicHash topic) noexcept;
   void join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept;
   void housekeep(Instant now) noexcept;
@@ -121,7 +122,9 @@ struct Relay::State {
 
   // relay_complete.cpp
   bool load_some(Instant now) noexcept;
-  bool decode_one(Instant now) noexcept;
+  bool decode_one(Fifo<GenerationRef>& from) noexcept;
+  void queue_decode(std::uint32_t slot, std::uint16_t g) noexcept;
+  void carry(Instant now, std::uint32_t slot) noexcept;
   void queue_hash(std::uint32_t slot) noexcept;
   bool hash_one(Instant now) noexcept;
   void finish_check(Instant now, std::uint32_t slot) noexcept;
@@ -149,7 +152,7 @@ struct Relay::State {
   std::size_t send_encoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
                            Outbox& out) noexcept;
   std::size_t send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
-                           Outbox& out) noexcept;
+                           std::size_t useful, Outbox& out) noexcept;
   void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::uint8_t* frame, CodedForm form,
             std::uint64_t seed, Outbox& out) noexcept;
   void queue_bulk(std::uint32_t slot, std::uint8_t flow) noexcept;
@@ -163,7 +166,7 @@ struct Relay::State {
   Rng rng;
   MessageTable messages;
   SeenCache seen;
-  SeenCache condemned;  // digests of encoded headers that proved false
+  SeenCache condemned;  // digests of encoded headers that proved false, or went unchecked
   Sha256 single_hasher;
   std::vector<Peer> peers;
   std::vector<PeerIndex> up_peers;
@@ -172,6 +175,8 @@ struct Relay::State {
   std::vector<std::uint32_t> unsettled;
   Fifo<std::uint32_t> loads;
   Fifo<GenerationRef> decodes;
+  Fifo<GenerationRef> idle_decodes;  // of messages nobody here reads
+  std::size_t busy_ticks = 0;        // ticks until those may have their turn
   Fifo<GenerationRef> hashes;
   Fifo<std::uint32_t> deliveries;
   Fifo<PublishOutcome> outcomes;

@@ -1,7 +1,12 @@
 #include "tests/conformance/packet_io_fixture.h"
 
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 
 #include "codec/rng.h"
@@ -25,6 +30,14 @@ Datagram make_datagram(std::uint32_t peer, std::uint32_t number, std::size_t byt
 
 Endpoint loopback_endpoint(const PacketIo& io) {
   return {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}, io.port()};
+}
+
+void PacketIoTest::SetUp() {
+  if (GetParam().backend != Backend::uring) return;
+  io_uring_params params{};
+  const long ring = syscall(__NR_io_uring_setup, 1, &params);
+  if (ring < 0) GTEST_SKIP() << "io_uring cannot be used here: " << std::strerror(errno);
+  close(static_cast<int>(ring));
 }
 
 IoConfig PacketIoTest::config() {

@@ -44,6 +44,58 @@ TEST(Relay, CarriesAcrossALineOfNodes) {
   EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(large, 0) && network.has_all(small, 5); }));
 }
 
+// Node 1 only passes on. What it carries is checked all the same, once nothing else is to be done.
+TEST(Relay, ChecksWhatNobodyHereReadsWhenItIsIdle) {
+  Network network(3, lossy(0));
+  network.join(0, 1);
+  network.join(1, 2);
+  network.route(0, "t");
+  network.route(1, "t", false);
+  network.route(2, "t");
+  const auto* message = network.publish(0, 300'000);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.nodes()[2].delivered[message->header.id] == 1; }));
+  network.run(milliseconds(10));
+  EXPECT_TRUE(network.nodes()[1].delivered.empty());
+  const Counters& counters = *network.nodes()[1].counters;
+  EXPECT_EQ(counters.value(Counter::messages_completed_total), 1u);
+  EXPECT_EQ(counters.value(Counter::generations_decoded_total), message->header.generations);
+}
+
+TEST(Relay, FindsWrongBytesInWhatNobodyHereReads) {
+  Network network(3, lossy(0));
+  network.join(0, 1);
+  network.join(1, 2);
+  network.route(0, "t");
+  network.route(1, "t", false);
+  network.route(2, "t");
+  bool is_spoiled = false;
+  network.tamper = [&](std::size_t from, std::size_t, std::vector<std::uint8_t>& frame) {
+    if (from != 0 || is_spoiled || !parse_coded(frame)) return;
+    is_spoiled = true;
+    frame.back() ^= 1;
+  };
+  const auto* message = network.publish(0, 300'000);
+  EXPECT_TRUE(network.run(seconds(20), [&] { return network.nodes()[2].delivered[message->header.id] == 1; }));
+  network.run(seconds(1));
+  EXPECT_TRUE(is_spoiled);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::drop_digest_total), 1u);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::messages_completed_total), 1u);
+  ASSERT_EQ(network.nodes()[1].faults.size(), 1u);
+  EXPECT_EQ(network.nodes()[1].faults[0].peer, 0);
+}
+
+TEST(Relay, DeliversWhatIsStillComingWhenAReaderAppears) {
+  Network network(2, lossy(0));
+  network.join(0, 1);
+  network.route(0, "t");
+  network.route(1, "t", false);
+  const auto* message = network.publish(0, 300'000);
+  const Counters& counters = *network.nodes()[1].counters;
+  network.run(seconds(5), [&] { return counters.value(Counter::rx_coded_total) > 5; });
+  network.route(1, "t", true);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(message, 0); }));
+}
+
 TEST(Relay, HoldsAMessageUntilAPeerComes) {
   Network network(2, lossy(0));
   network.route(0, "t");
