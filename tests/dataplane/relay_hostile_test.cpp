@@ -171,6 +171,23 @@ TEST(RelayHostile, AHeaderOfAnotherCutBlocksNothing) {
   EXPECT_EQ(count(network, 1, Counter::gauge_cells_used), 0u);
 }
 
+TEST(RelayHostile, ADecoyThatIsWholeBlocksNothingWhereNobodyReadsIt) {
+  Network network = around_a_relay();
+  network.route(1, "t", false);
+  Liar liar(network, 2);
+  const auto payload = bytes_of(100'000, 1);
+  const auto rubbish = bytes_of(100'000, 2);
+  PreparedMessage decoy = liar.prepare(rubbish);
+  const PreparedMessage real = liar.prepare(payload);
+  decoy.header.id = real.header.id;
+  decoy.tag = real.tag;
+  liar.seal(decoy);
+  liar.announce(1, decoy);
+  liar.give_all(1, decoy, rubbish);
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(3), [&] { return network.nodes()[3].delivered[message->header.id] == 1; }));
+}
+
 TEST(RelayHostile, AHeaderOfAnotherCutBlocksNothingWhenItComesSecond) {
   Network network = around_a_relay();
   Liar liar(network, 2);
