@@ -163,10 +163,7 @@ void MessageTable::restart_generation(Message& message, std::size_t g) noexcept 
   --message.generations_complete;
   message.deficit += message.header.k;
   generation.is_decoded = false;
-  for (GenerationFlow& flow : generation.flows) {
-    flow.received = 0;
-    flow.combined = 0;
-  }
+  for (GenerationFlow& flow : generation.flows) flow.received = 0;
   generation.decoder.reset(message.header.k, {trackers_.get() + index * tracker_bytes_, tracker_bytes_});
 }
 

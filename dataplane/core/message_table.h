@@ -59,7 +59,6 @@ struct GenerationFlow {
   std::uint8_t received = 0;   // innovative packets from it
   std::uint16_t inflight = 0;  // frames sent to it that have not ended
   std::uint16_t given = 0;     // frames sent to it that were not lost
-  std::uint16_t combined = 0;  // rows, of those held, that went into packets sent to it
 };
 
 struct Generation {

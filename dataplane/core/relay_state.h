@@ -141,7 +141,7 @@ struct Relay::State {
   std::size_t send_encoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
                            Outbox& out) noexcept;
   std::size_t send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
-                           std::size_t useful, Outbox& out) noexcept;
+                           Outbox& out) noexcept;
   void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::uint8_t* frame, CodedForm form,
             std::uint64_t seed, Outbox& out) noexcept;
   void queue_bulk(std::uint32_t slot, std::uint8_t flow) noexcept;

@@ -1,6 +1,7 @@
 // Sessions of one lane. A peer has two keys to receive with, the current one and, for a grace time after a rekey, the
-// one before; and two to send with, of which the newer waits until the peer is known to hold it. A key id finds its receive key through an open-addressing table; every receive key has
-// a replay window for each lane its peer may send from.
+// one before; and two to send with, of which the newer waits until the peer is known to hold it. A key id finds its
+// receive key through an open-addressing table; every receive key has a replay window for each lane its peer may send
+// from.
 #include "dataplane/core/session_table.h"
 
 #include <openssl/crypto.h>
