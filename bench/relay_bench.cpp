@@ -18,6 +18,7 @@
 
 #include "bench/relay_peers.h"
 #include "bench/relay_world.h"
+#include "dataplane/io/uring_io.h"
 #include "codec/check.h"
 
 namespace corelay::bench {
@@ -203,7 +204,12 @@ int run(std::size_t rounds, bool smoke) {
   std::fprintf(stderr, "relay: preparing %zu messages of %zu bytes\n", sizes.messages, sizes.message_bytes);
   const std::vector<UpstreamMessage> messages = prepare_upstream(sizes.messages, sizes.message_bytes, params);
   CHECK(messages[0].frame_bytes + datagram_overhead_bytes == datagram_bytes);
-  std::vector<Row> rows{{BackendChoice::socket}, {BackendChoice::uring}};
+  std::vector<Row> rows{{BackendChoice::socket}};
+  if (const auto probed = dataplane::probe_uring()) {
+    rows.push_back({BackendChoice::uring});
+  } else {
+    std::fprintf(stderr, "relay: no row for uring: %s\n", probed.error().describe().c_str());
+  }
   std::vector<double> reference;
   for (std::size_t round = 0; round < sizes.rounds; ++round) {
     const Rate plain = run_reference(sizes.reference_datagrams);

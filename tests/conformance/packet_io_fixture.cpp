@@ -1,12 +1,7 @@
 #include "tests/conformance/packet_io_fixture.h"
 
-#include <linux/io_uring.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 
 #include "codec/rng.h"
@@ -34,10 +29,7 @@ Endpoint loopback_endpoint(const PacketIo& io) {
 
 void PacketIoTest::SetUp() {
   if (GetParam().backend != Backend::uring) return;
-  io_uring_params params{};
-  const long ring = syscall(__NR_io_uring_setup, 1, &params);
-  if (ring < 0) GTEST_SKIP() << "io_uring cannot be used here: " << std::strerror(errno);
-  close(static_cast<int>(ring));
+  if (const auto probed = probe_uring(); !probed) GTEST_SKIP() << probed.error().describe();
 }
 
 IoConfig PacketIoTest::config() {

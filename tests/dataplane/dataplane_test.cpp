@@ -11,6 +11,7 @@
 
 #include "dataplane/core/header.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/io/uring_io.h"
 #include "tests/dataplane/lcore_fixture.h"
 
 namespace corelay::dataplane {
@@ -27,6 +28,11 @@ struct DoorCase {
 
 class DataplaneTest : public testing::TestWithParam<DoorCase> {
  protected:
+  void SetUp() override {
+    if (GetParam().backend != BackendChoice::uring) return;
+    if (const auto probed = probe_uring(); !probed) GTEST_SKIP() << probed.error().describe();
+  }
+
   static DataplaneConfig config(std::uint16_t lanes = 1, std::uint16_t port = 0) {
     DataplaneConfig c;
     c.relay = small_params();
