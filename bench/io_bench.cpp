@@ -190,6 +190,10 @@ int run(bool smoke) {
   std::vector<Row> rows{{"by hand", relay_by_hand}};
   for (const BackendChoice backend : {BackendChoice::socket, BackendChoice::uring}) {
     const char* const name = backend == BackendChoice::socket ? "socket" : "uring";
+    if (const auto probed = probe_uring(); backend == BackendChoice::uring && !probed) {
+      std::fprintf(stderr, "io: no row for uring: %s\n", probed.error().describe().c_str());
+      continue;
+    }
     rows.push_back({name, [backend](const World& w, std::atomic<std::uint16_t>& p, const std::atomic<bool>& s) {
                       relay_by_backend(backend, w, p, s);
                     }});

@@ -11,12 +11,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <thread>
 
 #include "bench/relay_peers.h"
 #include "bench/relay_world.h"
+#include "dataplane/io/uring_io.h"
 #include "codec/check.h"
 
 namespace corelay::bench {
@@ -191,9 +193,10 @@ struct Row {
   std::vector<double> ratio{};
 };
 
-int run(bool smoke) {
+int run(std::size_t rounds, bool smoke) {
   Sizes sizes;
   if (smoke) sizes = {1, 2, 1, generation_bytes * 2, 1'000};
+  if (rounds != 0) sizes.rounds = rounds;
   RelayParams params;
   params.peers_max = 8;
   params.cells_max = 32'768;  // ten messages: memory goes round as it does in a relay that runs for long
@@ -201,7 +204,12 @@ int run(bool smoke) {
   std::fprintf(stderr, "relay: preparing %zu messages of %zu bytes\n", sizes.messages, sizes.message_bytes);
   const std::vector<UpstreamMessage> messages = prepare_upstream(sizes.messages, sizes.message_bytes, params);
   CHECK(messages[0].frame_bytes + datagram_overhead_bytes == datagram_bytes);
-  std::vector<Row> rows{{BackendChoice::socket}, {BackendChoice::uring}};
+  std::vector<Row> rows{{BackendChoice::socket}};
+  if (const auto probed = dataplane::probe_uring()) {
+    rows.push_back({BackendChoice::uring});
+  } else {
+    std::fprintf(stderr, "relay: no row for uring: %s\n", probed.error().describe().c_str());
+  }
   std::vector<double> reference;
   for (std::size_t round = 0; round < sizes.rounds; ++round) {
     const Rate plain = run_reference(sizes.reference_datagrams);
@@ -232,5 +240,16 @@ int run(bool smoke) {
 }  // namespace
 }  // namespace corelay::bench
 
-/// relay_bench [--smoke]
-int main(int argc, char** argv) { return corelay::bench::run(argc > 1 && std::string_view(argv[1]) == "--smoke"); }
+/// relay_bench [--smoke] [ROUNDS]
+int main(int argc, char** argv) {
+  bool smoke = false;
+  std::size_t rounds = 0;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--smoke") {
+      smoke = true;
+    } else {
+      rounds = std::strtoull(argv[i], nullptr, 10);
+    }
+  }
+  return corelay::bench::run(rounds, smoke);
+}

@@ -78,6 +78,7 @@ struct Dataplane::State {
   std::function<void()> on_ready;
   std::vector<std::unique_ptr<Lane>> lanes;
   std::vector<LcoreInfo> infos;
+  std::size_t first_lane = 0;  // where the next poll begins
   std::atomic<bool> ready_said{false};  // control has been woken and has not polled since
 
   State(const DataplaneConfig& c, std::function<void()> ready) : config(c), on_ready(std::move(ready)) {}
@@ -202,13 +203,20 @@ std::size_t Dataplane::poll_events(std::size_t max,
                                    const std::function<void(std::size_t lane, const Event&)>& take) {
   // Lowered before looking: an event that comes after the look calls again.
   state_->ready_said.exchange(false, std::memory_order_acq_rel);
+  const std::size_t lanes = state_->lanes.size();
+  state_->first_lane = (state_->first_lane + 1) % lanes;
   std::size_t taken = 0;
-  bool more = false;
-  for (std::size_t i = 0; i < state_->lanes.size(); ++i) {
-    SpscRing<Event>& events = state_->lanes[i]->link.events;
-    for (Event event; taken < max && events.pop(event); ++taken) take(i, event);
-    more = more || !events.is_empty();
+  // Every lane gets its share of `max` before any gets more, and who is first changes: a lane that is always full
+  // must not keep the others waiting.
+  for (const std::size_t share : {(max + lanes - 1) / lanes, max}) {
+    for (std::size_t i = 0; i < lanes; ++i) {
+      const std::size_t lane = (state_->first_lane + i) % lanes;
+      const std::size_t end = std::min(max, taken + share);
+      for (Event event; taken < end && state_->lanes[lane]->link.events.pop(event); ++taken) take(lane, event);
+    }
   }
+  bool more = false;
+  for (const auto& lane : state_->lanes) more = more || !lane->link.events.is_empty();
   if (more) state_->say_ready();
   return taken;
 }

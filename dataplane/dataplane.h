@@ -60,7 +60,7 @@ class Dataplane {
   /// Sends Publish or Release to the lcore that owns `tag`.
   [[nodiscard]] bool command_lane(const MessageTag& tag, const Command& command);
 
-  /// Hands waiting events, at most `max`, to `take`, in order per lcore. Returns how many.
+  /// Hands waiting events, at most `max`, to `take`, in order per lcore, every lcore its share. Returns how many.
   std::size_t poll_events(std::size_t max, const std::function<void(std::size_t lane, const Event&)>& take);
 
   [[nodiscard]] const std::vector<LcoreInfo>& lcores() const noexcept;

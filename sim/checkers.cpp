@@ -114,15 +114,14 @@ Findings check_drops(const Results& results) {
   equal(found, "frames received, and frames by kind received or dropped",
         sum({Counter::rx_frames_total}),
         sum({Counter::rx_announce_total, Counter::rx_coded_total, Counter::rx_feedback_total,
-             Counter::rx_single_total, Counter::drop_malformed_frame_total,
-             Counter::drop_duplicate_frame_total}) +
-            t.taken_probes);
+             Counter::rx_single_total, Counter::rx_probe_total, Counter::drop_malformed_frame_total,
+             Counter::drop_duplicate_frame_total}));
   const std::uint64_t coded =
       sum({Counter::rx_coded_innovative_total, Counter::rx_coded_redundant_total,
            Counter::rx_coded_after_complete_total, Counter::drop_unknown_message_total,
            Counter::drop_geometry_total});
   const std::uint64_t received = sum({Counter::rx_coded_total});
-  if (coded > received || received > coded + sum({Counter::drop_peer_limit_total})) {
+  if (coded > received || received > coded + sum({Counter::drop_flow_limit_total})) {
     equal(found, "coded frames received, and what became of them", received, coded);
   }
   equal(found, "messages delivered, and deliveries seen", sum({Counter::messages_delivered_total}),

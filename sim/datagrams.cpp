@@ -211,7 +211,6 @@ void Simulator::State::take(std::uint32_t d) {
   dataplane::RxFrame frame;
   if (!open(node, datagram, frame)) return drop_datagram(d);
   ++traffic.taken;
-  if (dataplane::frame_kind(frame.bytes) == dataplane::FrameKind::probe) ++traffic.taken_probes;
   node.relay->on_burst(local(n), {&frame, 1}, outbox);
   drain(n);
   drop_datagram(d);

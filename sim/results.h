@@ -54,7 +54,6 @@ struct Traffic {
   std::uint64_t sent = 0;            // given out by relays
   std::uint64_t copied = 0;          // extra copies that the network made
   std::uint64_t taken = 0;           // handed to a relay as a frame
-  std::uint64_t taken_probes = 0;    // of them, probes
   std::uint64_t no_session_out = 0;  // not sent: no session any more
   std::uint64_t up_queue_full = 0;
   std::uint64_t lost = 0;

@@ -19,6 +19,15 @@ TOOLS = ("unshare", "nsenter", "ip", "bridge", "tc", "nft", "ethtool")
 NOT_POSSIBLE = 77  # ctest's "skipped"
 LOCK_WAIT_S = 600
 PR_SET_PDEATHSIG = 1
+# One of everything that network.py makes.
+PROBE = """
+mount -t tmpfs lab /run && mkdir /run/netns && ip netns add probe && nsenter --net=/run/netns/probe true
+ip link set lo up && ip link add name bridge0 type bridge && ip link add name veth0 type veth peer name veth1
+ip link set veth1 master bridge0 up && ip link set veth0 up
+tc qdisc add dev veth0 root tbf rate 1mbit burst 4000 limit 20000
+nft 'table netdev probe { chain arriving {
+  type filter hook ingress device "veth0" priority 0; numgen random mod 100 < 1 counter drop; }; }'
+"""
 
 
 class NotPossible(Exception):
@@ -36,10 +45,12 @@ def _unshare_command():
     """The unshare call that works here: as root, or by a user namespace."""
     base = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     for command in ([base] if os.geteuid() == 0 else []) + [base[:1] + ["--map-root-user"] + base[1:]]:
-        if subprocess.run([*command, "true"], capture_output=True).returncode == 0:
+        done = subprocess.run([*command, "sh", "-ec", PROBE], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode == 0:
             return command
-    raise NotPossible("network namespaces cannot be made here: run as root, on a kernel that allows them "
-                      f"(tried: {' '.join(base)} true)")
+        reason = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
+    raise NotPossible("network namespaces with links, shapers and filters cannot be made here: run as root, on a "
+                      f"kernel that allows them ({reason})")
 
 
 def _take_lock(wait):

@@ -3,6 +3,7 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <spdlog/spdlog.h>
 
+#include "control/node/grpc_order.h"
 #include "control/node/topic_list.h"
 #include "proto/sidecar.pb.h"
 
@@ -71,6 +72,7 @@ SidecarStream::Step SidecarStream::next_step() {
 /// A Finish may end the stream, and gRPC's side of it, before another thread gets to its Start call. So a Finish waits
 /// for those on their way here, and the last of them sees to it.
 void SidecarStream::take(Step step) {
+  give_to_grpc(this);
   while (step.read || step.write) {
     if (step.write) StartWrite(&write_buffer_);
     if (step.read) StartRead(&read_buffer_);
@@ -112,6 +114,7 @@ void SidecarStream::on_message(const SharedResponse& message) { queue(message, t
 void SidecarStream::on_trace(const SharedResponse& trace) { queue(trace, false); }
 
 void SidecarStream::OnWriteDone(bool ok) {
+  take_from_grpc(this);
   Step step;
   std::uint64_t lost = 0;
   {
@@ -136,6 +139,7 @@ void SidecarStream::OnWriteDone(bool ok) {
 }
 
 void SidecarStream::OnReadDone(bool ok) {
+  take_from_grpc(this);
   if (ok) {
     totals_.messages_received.fetch_add(1, std::memory_order_relaxed);
     totals_.bytes_received.fetch_add(read_buffer_.Length(), std::memory_order_relaxed);
@@ -151,7 +155,10 @@ void SidecarStream::OnReadDone(bool ok) {
   take(step);
 }
 
-void SidecarStream::OnCancel() { end(grpc::Status(grpc::StatusCode::CANCELLED, "the client is gone")); }
+void SidecarStream::OnCancel() {
+  take_from_grpc(this);
+  end(grpc::Status(grpc::StatusCode::CANCELLED, "the client is gone"));
+}
 
 void SidecarStream::end(const grpc::Status& status) {
   Step step;
@@ -168,6 +175,7 @@ void SidecarStream::end(const grpc::Status& status) {
 }
 
 void SidecarStream::OnDone() {
+  take_from_grpc(this);
   node_.remove(shared_from_this());
   publish_queue_.reset();
   totals_.streams.fetch_sub(1, std::memory_order_relaxed);

@@ -13,6 +13,8 @@ constexpr Duration housekeep_every = milliseconds(5);
 constexpr Duration announce_wait_min = milliseconds(50);
 constexpr Duration announce_wait_max = seconds(2);
 constexpr Duration status_wait_max = seconds(1);
+constexpr std::size_t condemned_max = 4096;
+constexpr std::size_t frames_each_tick = 32;  // a driver ticks so often after a burst
 
 /// Room for outcomes of commands; a relay with small tables needs less.
 std::size_t outcomes_max(const RelayParams& params) noexcept {
@@ -31,8 +33,10 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       rng(seed),
       messages(relay_params, rng.next(), lane_counters),
       seen(relay_params.seen_max, relay_params.seen_time, rng.next()),
+      condemned(condemned_max, relay_params.seen_time, rng.next()),
       loads(relay_params.messages_max),
       decodes(relay_params.generations_max * 2),
+      idle_decodes(relay_params.generations_max * 2),
       hashes(relay_params.messages_max * 2),
       deliveries(relay_params.messages_max),
       // what may come of commands, and of messages held
@@ -44,7 +48,10 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
   up_peers.reserve(params.peers_max);
   routes.reserve(params.topics_max);
   unsettled.reserve(params.messages_max);
-  messages.on_evict([](void* self, std::uint32_t slot) { static_cast<State*>(self)->on_message_gone(slot); }, this);
+  const auto make_room = [](void* self, Instant now, std::uint32_t slot) {
+    static_cast<State*>(self)->make_room(now, slot);
+  };
+  messages.on_evict(make_room, this);
 }
 
 Relay::Relay(const RelayParams& params, std::uint64_t seed, Counters& counters)
@@ -54,6 +61,7 @@ Relay::~Relay() = default;
 
 void Relay::on_burst(Instant now, std::span<const RxFrame> frames, Outbox& out) noexcept {
   for (const RxFrame& frame : frames) state_->on_frame(now, frame);
+  state_->busy_ticks = 1 + frames.size() / frames_each_tick;
   state_->pump(now, out);
   state_->flush_events(out);
   state_->update_deadline(now, out);
@@ -68,7 +76,12 @@ void Relay::on_command(Instant now, const Command& command, Outbox& out) noexcep
 
 void Relay::on_tick(Instant now, Outbox& out) noexcept {
   State& state = *state_;
-  state.decode_one(now);
+  state.decode_one(state.decodes);
+  if (state.busy_ticks == 0) {
+    state.decode_one(state.idle_decodes);
+  } else {
+    --state.busy_ticks;
+  }
   state.hash_one(now);
   state.load_some(now);
   if (now >= state.housekeep_at) {
@@ -110,13 +123,15 @@ void Relay::State::take(Instant now, const PeerDown& command) noexcept {
       const std::uint8_t f = MessageTable::find_flow(message, command.peer);
       if (f != flow_none) messages.clear_flow(message, f);
       if (message.opened_by == command.peer) message.opened_by = peer_none;
+      if (message.charged_to == command.peer) find_heir(slot);
+      // Deliveries that wait already are told before PeerGone; a later one must not name whoever has the index then.
+      if (message.completed_by == command.peer && !message.is_delivery_pending) message.completed_by = peer_none;
     }
     for (Route& route : routes) {
       const auto end = std::remove(route.next_hops.begin(), route.next_hops.begin() + route.count, command.peer);
       route.count = static_cast<std::uint8_t>(end - route.next_hops.begin());
     }
     peer.is_up = false;
-    peer.open_messages = 0;
     peer.loss = 0;
     peer.urgent.clear();
     peer.bulk.clear();
@@ -142,9 +157,21 @@ void Relay::State::take(Instant, const RouteSet& command) noexcept {
   for (std::uint32_t slot = messages.oldest(); slot != slot_none; slot = messages[slot].newer) {
     Message& message = messages[slot];
     if (message.topic != command.topic) continue;
+    if (message.state == MessageState::receiving) read(slot, command.deliver);
     for (std::uint8_t f = 0; f < message.flow_count; ++f) message.flows[f].is_next_hop = false;
     join_flows(slot, *route, peer_none);
     if (!is_settled(message)) note_unsettled(slot);
+  }
+}
+
+/// Somebody here begins, or nobody goes on, to wait for a message that is still coming.
+void Relay::State::read(std::uint32_t slot, bool is_read) noexcept {
+  Message& message = messages[slot];
+  if (message.is_read == is_read) return;
+  message.is_read = is_read;
+  for (std::size_t g = 0; is_read && !message.is_single && g < message.header.generations; ++g) {
+    const Generation& generation = messages.generation(message, g);
+    if (!generation.is_decoded && generation.decoder.is_complete()) queue_decode(slot, static_cast<std::uint16_t>(g));
   }
 }
 
@@ -170,10 +197,12 @@ void Relay::State::take(Instant now, const Publish& command) noexcept {
     CHECK(outcomes.push({command.message, false, reason}));
   };
   if (prepared.payload.size() > params.wire.message_bytes_max) return refuse(PublishFailure::too_large);
-  if (seen.contains(now, prepared.tag) || messages.find(prepared.tag) != slot_none) {
-    return refuse(PublishFailure::duplicate);
-  }
-  const std::uint32_t slot = messages.open(now, prepared.tag, prepared.header, is_single);
+  const std::uint32_t known = messages.find(prepared.tag);
+  // What is on its way here may never come, or be false: it gives way to the bytes themselves.
+  const bool is_held = known != slot_none && (messages[known].is_own || messages[known].is_single ||
+                                              messages[known].state == MessageState::complete);
+  if (seen.contains(now, prepared.tag) || is_held) return refuse(PublishFailure::duplicate);
+  const std::uint32_t slot = messages.open(now, prepared.tag, prepared.header, is_single, peer_none).slot;
   if (slot == slot_none) return refuse(PublishFailure::memory_full);
   Message& message = messages[slot];
   message.is_own = message.is_signature_ok = true;
@@ -191,6 +220,7 @@ void Relay::State::take(Instant now, const Publish& command) noexcept {
     messages.hold_single(message, cell);
     message.state = MessageState::complete;
     message.completed_at = now;
+    messages.finish(slot);
   } else {
     for (std::size_t g = 0; g < message.header.generations; ++g) {
       Generation& generation = messages.generation(message, g);
@@ -201,6 +231,7 @@ void Relay::State::take(Instant now, const Publish& command) noexcept {
     message.deficit = 0;  // nothing is missing here: what peers send back must not mix with the rows being loaded
     CHECK(loads.push(slot));
   }
+  if (known != slot_none) drop_rivals(now, slot);
   if (const Route* route = find_route(message.topic); route != nullptr) join_flows(slot, *route, peer_none);
   note_unsettled(slot);
 }
@@ -215,12 +246,14 @@ void Relay::State::take(Instant, const SetTrace& command) noexcept { is_tracing 
 /// message announced (or, when it travels whole, sent) to those that have not heard of it.
 void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept {
   Message& message = messages[slot];
+  const bool has_rivals = messages.has_rivals(slot);
   const double shards = static_cast<double>(message.shards());
   const double share = params.start_mult * shards / std::max<double>(1, route.count);
   for (std::size_t i = 0; i < route.count; ++i) {
     if (!peers[route.next_hops[i]].is_up) continue;
+    if (has_rivals && is_bound_elsewhere(slot, route.next_hops[i])) continue;
     const bool is_new = MessageTable::find_flow(message, route.next_hops[i]) == flow_none;
-    const std::uint8_t f = messages.make_flow(message, route.next_hops[i]);
+    const std::uint8_t f = flow_for(message, route.next_hops[i]);
     if (f == flow_none) continue;
     Flow& flow = message.flows[f];
     flow.is_next_hop = true;
@@ -235,7 +268,8 @@ void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex 
 }
 
 bool Relay::State::is_settled(const Message& message) const noexcept {
-  if (message.state != MessageState::complete || message.prepared != nullptr) return false;
+  const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
+  if (!is_whole || message.prepared != nullptr) return false;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     const Flow& flow = message.flows[f];
     if (flow.peer != peer_none && flow.is_next_hop && flow.state != PeerState::full) return false;
@@ -259,21 +293,9 @@ void Relay::State::note_unsettled(std::uint32_t slot) noexcept {
   unsettled.push_back(slot);
 }
 
-void Relay::State::on_message_gone(std::uint32_t slot) noexcept {
-  Message& message = messages[slot];
-  if (message.opened_by != peer_none && peers[message.opened_by].open_messages != 0) {
-    --peers[message.opened_by].open_messages;
-  }
-  if (message.is_unsettled) unsettled.erase(std::find(unsettled.begin(), unsettled.end(), slot));
-}
-
-void Relay::State::close_message(std::uint32_t slot) noexcept {
-  on_message_gone(slot);
-  messages.close(slot);
-}
-
 void Relay::State::housekeep(Instant now) noexcept {
   seen.expire(now);
+  condemned.expire(now);
   for (std::size_t i = unsettled.size(); i-- > 0;) {
     const std::uint32_t slot = unsettled[i];
     if (is_settled(messages[slot])) {
@@ -288,7 +310,8 @@ void Relay::State::housekeep(Instant now) noexcept {
     const Message& message = messages[slot];
     if (now - message.first_seen <= params.keep_time) break;  // all others are younger
     const std::uint32_t next = message.newer;
-    if (message.state == MessageState::complete && now - message.completed_at > params.keep_time &&
+    const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
+    if (is_whole && now - message.completed_at > params.keep_time &&
         !message.is_held_by_control && !message.is_delivery_pending && message.prepared == nullptr) {
       close_message(slot);
     }
@@ -327,7 +350,7 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
     seen.insert(now - params.seen_time - Duration{1}, message.tag);  // forgotten: it may be tried again
     return close_message(slot);
   }
-  if (message.state == MessageState::complete) offer_again(now, slot);
+  if (message.state == MessageState::complete || message.state == MessageState::carried) offer_again(now, slot);
 }
 
 /// Whoever has not answered, or refused for now, hears of a complete message again.
@@ -380,19 +403,21 @@ void Relay::State::flush_events(Outbox& out) noexcept {
     CHECK(one.is_published ? out.report(Published{one.message}) : out.report(PublishFailed{one.message, one.reason}));
     outcomes.pop();
   }
-  while (!gone.is_empty() && out.events_left() != 0) {
-    CHECK(out.report(PeerGone{gone.front()}));
-    gone.pop();
-  }
   while (!soft_events.is_empty() && out.events_left() != 0) {
     CHECK(out.report(soft_events.front()));
     soft_events.pop();
   }
+  // Last, so that nothing names the index after it.
+  while (!gone.is_empty() && out.events_left() != 0) {
+    CHECK(out.report(PeerGone{gone.front()}));
+    gone.pop();
+  }
 }
 
 void Relay::State::update_deadline(Instant now, const Outbox& out) noexcept {
-  const bool has_work = !decodes.is_empty() || !hashes.is_empty() || !loads.is_empty() || is_outbox_short ||
-                        (out.events_left() == 0 && !(deliveries.is_empty() && outcomes.is_empty() && gone.is_empty()));
+  const bool has_events = !deliveries.is_empty() || !outcomes.is_empty() || !gone.is_empty();
+  const bool has_work = !decodes.is_empty() || !idle_decodes.is_empty() || !hashes.is_empty() || !loads.is_empty() ||
+                        is_outbox_short || (out.events_left() == 0 && has_events);
   if (has_work) {
     deadline = now;
     return;

@@ -1,5 +1,6 @@
 /// What a Relay is made of, shared by its source files: relay.cpp (entry points, routes, timers), relay_receive.cpp
-/// (frames in), relay_complete.cpp (decoding, hashing, finishing) and relay_send.cpp (frames out).
+/// (frames in), relay_rivals.cpp (headers that contradict each other, and what is closed), relay_complete.cpp
+/// (decoding, hashing, finishing) and relay_send.cpp (frames out).
 #pragma once
 
 #include <array>
@@ -50,7 +51,6 @@ struct Peer {
         loose(64) {}
   bool is_up = false;
   std::uint16_t frame_bytes_max = 0;
-  std::uint32_t open_messages = 0;  // incomplete ones it opened
   float loss = 0;                   // share of frames sent that were lost, smoothed
   Link link;
   Fifo<FlowRef> urgent;             // announces and singles
@@ -78,6 +78,7 @@ struct Relay::State {
   void take(Instant now, const Publish& command) noexcept;
   void take(Instant now, const Release& command) noexcept;
   void take(Instant now, const SetTrace& command) noexcept;
+  void read(std::uint32_t slot, bool is_read) noexcept;
   [[nodiscard]] Route* find_route(TopicHash topic) noexcept;
   void join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept;
   void housekeep(Instant now) noexcept;
@@ -87,8 +88,6 @@ struct Relay::State {
   /// There is a next hop that may still take it.
   [[nodiscard]] bool has_taker(const Message& message) const noexcept;
   void note_unsettled(std::uint32_t slot) noexcept;
-  void close_message(std::uint32_t slot) noexcept;
-  void on_message_gone(std::uint32_t slot) noexcept;
   void flush_events(Outbox& out) noexcept;
   void update_deadline(Instant now, const Outbox& out) noexcept;
   void trace(const Message& message, PeerIndex from, ShardTrace kind) noexcept;
@@ -104,22 +103,38 @@ struct Relay::State {
   void on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept;
+  [[nodiscard]] std::uint8_t flow_for(Message& message, PeerIndex peer) noexcept;
   [[nodiscard]] std::uint32_t open_received(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
                                             const MessageHeader& header, bool is_single) noexcept;
-  void take_digests(Message& message, const MessageHeader& header, const AnnounceFrame& announce) noexcept;
+  void take_digests(Message& message, const AnnounceFrame& announce) noexcept;
   void absorb(Instant now, std::uint32_t slot, std::uint8_t flow, const CodedFrame& coded) noexcept;
   void on_frame_ended(Instant now, PeerIndex peer, const SentFrame& frame, bool is_acknowledged) noexcept;
   void malformed(PeerIndex from) noexcept;
 
+  // relay_rivals.cpp
+  [[nodiscard]] bool is_bound_elsewhere(std::uint32_t slot, PeerIndex peer) const noexcept;
+  [[nodiscard]] std::uint32_t rival_for(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
+                                        const MessageHeader& header) noexcept;
+  void settle_signature(PeerIndex from, std::uint32_t slot, Bytes encoded, const MessageHeader& header) noexcept;
+  bool leave_rivals(const MessageTag& tag, std::uint32_t slot, PeerIndex peer) noexcept;
+  void drop_rivals(Instant now, std::uint32_t slot) noexcept;
+  void drop_rival(Instant now, std::uint32_t slot, std::uint32_t truth) noexcept;
+  void find_heir(std::uint32_t slot) noexcept;
+  void close_message(std::uint32_t slot) noexcept;
+  void close_false(Instant now, std::uint32_t slot) noexcept;
+  void make_room(Instant now, std::uint32_t slot) noexcept;
+
   // relay_complete.cpp
   bool load_some(Instant now) noexcept;
-  bool decode_one(Instant now) noexcept;
+  bool decode_one(Fifo<GenerationRef>& from) noexcept;
+  void queue_decode(std::uint32_t slot, std::uint16_t g) noexcept;
+  void carry(Instant now, std::uint32_t slot) noexcept;
   void queue_hash(std::uint32_t slot) noexcept;
   bool hash_one(Instant now) noexcept;
   void finish_check(Instant now, std::uint32_t slot) noexcept;
   void mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept;
   void complete(Instant now, std::uint32_t slot) noexcept;
-  void blame(const Generation& generation, const Message& message) noexcept;
+  [[nodiscard]] std::uint8_t culprit_of(const Generation& generation, const Message& message) const noexcept;
 
   // relay_send.cpp
   void pump(Instant now, Outbox& out) noexcept;
@@ -155,6 +170,7 @@ struct Relay::State {
   Rng rng;
   MessageTable messages;
   SeenCache seen;
+  SeenCache condemned;  // digests of encoded headers that proved false, or went unchecked
   Sha256 single_hasher;
   std::vector<Peer> peers;
   std::vector<PeerIndex> up_peers;
@@ -163,6 +179,8 @@ struct Relay::State {
   std::vector<std::uint32_t> unsettled;
   Fifo<std::uint32_t> loads;
   Fifo<GenerationRef> decodes;
+  Fifo<GenerationRef> idle_decodes;  // of messages nobody here reads
+  std::size_t busy_ticks = 0;        // ticks until those may have their turn
   Fifo<GenerationRef> hashes;
   Fifo<std::uint32_t> deliveries;
   Fifo<PublishOutcome> outcomes;

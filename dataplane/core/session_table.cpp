@@ -1,6 +1,7 @@
-// Sessions of one lane. A peer has one key to send with and two to receive with: the current one and, for a grace time
-// after a rekey, the one before. A key id finds its receive key through an open-addressing table; every receive key has
-// a replay window for each lane its peer may send from.
+// Sessions of one lane. A peer has two keys to receive with, the current one and, for a grace time after a rekey, the
+// one before; and two to send with, of which the newer waits until the peer is known to hold it. A key id finds its
+// receive key through an open-addressing table; every receive key has a replay window for each lane its peer may send
+// from.
 #include "dataplane/core/session_table.h"
 
 #include <openssl/crypto.h>
@@ -19,7 +20,8 @@ namespace {
 
 constexpr std::uint8_t wire_version = 1;
 constexpr std::size_t receive_keys_per_peer = 2;
-constexpr std::size_t slots_per_peer = receive_keys_per_peer + 1;
+constexpr std::size_t send_keys_per_peer = 2;
+constexpr std::size_t slots_per_peer = receive_keys_per_peer + send_keys_per_peer;
 
 /// The packet numbers accepted among the last 1,024 up to the highest: bit n mod 1,024 stands for number n.
 class ReplayWindow {
@@ -110,12 +112,19 @@ struct ReceiveKey {
   std::array<ReplayWindow, source_lanes_max> windows{};
 };
 
+struct SendKey {
+  std::uint32_t key_id = 0;
+  AeadIv iv{};
+  std::uint64_t next_packet_number = 1;
+};
+
 struct Peer {
   bool has_session = false;
-  std::uint8_t current = 0;  // which of the two receive keys
-  std::uint32_t send_key_id = 0;
-  AeadIv send_iv{};
-  std::uint64_t next_packet_number = 1;
+  std::uint8_t current = 0;     // which of the two receive keys
+  std::uint8_t sending = 0;     // which of the two send keys
+  bool is_switching = false;    // the other send key is newer, and waits
+  Instant switch_at = never;    // when it waits no longer
+  std::array<SendKey, send_keys_per_peer> send;
 };
 
 AeadIv nonce_of(const AeadIv& iv, std::uint8_t source_lane, std::uint64_t packet_number) noexcept {
@@ -138,7 +147,9 @@ struct SessionTable::State {
     CHECK(lane < source_lanes_max && peers_max < peer_none);
   }
 
-  static std::size_t send_slot(PeerIndex peer) noexcept { return peer * slots_per_peer + receive_keys_per_peer; }
+  static std::size_t send_slot(PeerIndex peer, std::size_t which) noexcept {
+    return peer * slots_per_peer + receive_keys_per_peer + which;
+  }
   static std::size_t receive_slot(std::size_t index) noexcept {
     return index / receive_keys_per_peer * slots_per_peer + index % receive_keys_per_peer;
   }
@@ -166,9 +177,29 @@ struct SessionTable::State {
     key_ids.insert(keys.key_id, static_cast<std::uint32_t>(index));
   }
 
-  /// Wipes the receive keys whose grace time is over.
+  void wipe_send_key(PeerIndex peer, std::size_t which) noexcept {
+    aead.wipe(send_slot(peer, which));
+    SendKey& key = peers[peer].send[which];
+    OPENSSL_cleanse(key.iv.data(), key.iv.size());
+    key = SendKey{};
+  }
+
+  /// From now on the newer send key is the one.
+  void switch_send_key(PeerIndex index) noexcept {
+    Peer& peer = peers[index];
+    wipe_send_key(index, peer.sending);
+    peer.sending ^= 1;
+    peer.is_switching = false;
+    peer.switch_at = never;
+  }
+
+  /// Wipes the receive keys whose grace time is over, and ends what waits too long for the peer's new keys.
   void expire(Instant now) noexcept {
     next_expiry = never;
+    for (std::size_t index = 0; index != peers.size(); ++index) {
+      if (peers[index].switch_at <= now) switch_send_key(static_cast<PeerIndex>(index));
+      next_expiry = std::min(next_expiry, peers[index].switch_at);
+    }
     for (std::size_t index = 0; index != receive_keys.size(); ++index) {
       if (receive_keys[index].expires <= now) end_receive_key(index);
       next_expiry = std::min(next_expiry, receive_keys[index].expires);
@@ -203,15 +234,23 @@ void SessionTable::install(Instant now, PeerIndex peer_index, const SessionKeys&
     if (previous.is_live) previous.expires = now + rekey_grace;
     peer.current ^= 1;
     state_->next_expiry = std::min(state_->next_expiry, previous.expires);
+    // What the peer held before this rekey it still holds; of anything older that is not known.
+    if (peer.is_switching) state_->switch_send_key(peer_index);
   }
   state_->end_receive_key(first + peer.current);
   state_->start_receive_key(first + peer.current, keys.receive);
 
+  const std::uint8_t next = peer.has_session ? peer.sending ^ 1 : peer.sending;
+  peer.send[next] = {keys.send.key_id, keys.send.iv, 1};
+  state_->aead.set_key(State::send_slot(peer_index, next), keys.send.key);
+  if (peer.has_session) {
+    peer.is_switching = true;
+    peer.switch_at = now + rekey_switch;
+    state_->next_expiry = std::min(state_->next_expiry, peer.switch_at);
+    // Under one key id the peer can open only one of the two.
+    if (peer.send[peer.sending].key_id == keys.send.key_id) state_->switch_send_key(peer_index);
+  }
   peer.has_session = true;
-  peer.send_key_id = keys.send.key_id;
-  peer.send_iv = keys.send.iv;
-  peer.next_packet_number = 1;
-  state_->aead.set_key(State::send_slot(peer_index), keys.send.key);
 }
 
 void SessionTable::remove(PeerIndex peer_index) noexcept {
@@ -221,8 +260,7 @@ void SessionTable::remove(PeerIndex peer_index) noexcept {
   for (std::size_t i = 0; i != receive_keys_per_peer; ++i) {
     state_->end_receive_key(peer_index * receive_keys_per_peer + i);
   }
-  state_->aead.wipe(State::send_slot(peer_index));
-  OPENSSL_cleanse(peer.send_iv.data(), peer.send_iv.size());
+  for (std::size_t i = 0; i != send_keys_per_peer; ++i) state_->wipe_send_key(peer_index, i);
   peer = Peer{};
 }
 
@@ -234,7 +272,7 @@ AeadBackend SessionTable::backend() const noexcept { return state_->backend; }
 
 Opened SessionTable::open(Instant now, std::span<std::uint8_t> datagram) noexcept {
   State& state = *state_;
-  if (now >= state.next_expiry) state.expire(now);
+  on_time(now);
   if (datagram.size() <= datagram_overhead_bytes || datagram.size() > datagram_bytes_max) return {Open::malformed};
   const std::uint8_t source_lane = datagram[1];
   const std::uint64_t packet_number = load_le<std::uint64_t>(&datagram[8]);
@@ -254,22 +292,34 @@ Opened SessionTable::open(Instant now, std::span<std::uint8_t> datagram) noexcep
                                           datagram.first(datagram_header_bytes), frame, frame.data() + frame.size());
   if (!authentic) return {Open::unauthentic};
   window.accept(packet_number);
-  return {Open::opened, static_cast<PeerIndex>(index / receive_keys_per_peer), frame};
+  const auto peer_index = static_cast<PeerIndex>(index / receive_keys_per_peer);
+  const Peer& peer = state.peers[peer_index];
+  // Who sends under the new keys can open what is sent under them.
+  if (peer.is_switching && index % receive_keys_per_peer == peer.current) state.switch_send_key(peer_index);
+  return {Open::opened, peer_index, frame};
+}
+
+void SessionTable::on_time(Instant now) noexcept {
+  if (now >= state_->next_expiry) state_->expire(now);
 }
 
 std::size_t SessionTable::seal(PeerIndex peer_index, std::span<const std::uint8_t> frame,
                                std::uint8_t* out) noexcept {
   if (!has(peer_index)) return 0;
   Peer& peer = state_->peers[peer_index];
-  if (peer.next_packet_number == packet_number_end) return 0;
-  const std::uint64_t packet_number = peer.next_packet_number++;
+  if (peer.is_switching && peer.send[peer.sending].next_packet_number == packet_number_end) {
+    state_->switch_send_key(peer_index);
+  }
+  SendKey& key = peer.send[peer.sending];
+  if (key.next_packet_number == packet_number_end) return 0;
+  const std::uint64_t packet_number = key.next_packet_number++;
   out[0] = wire_version;
   out[1] = state_->lane;
   out[2] = state_->lane;  // a message has the same lane at every node
   out[3] = 0;
-  store_le(out + 4, peer.send_key_id);
+  store_le(out + 4, key.key_id);
   store_le(out + 8, packet_number);
-  state_->aead.seal(State::send_slot(peer_index), nonce_of(peer.send_iv, state_->lane, packet_number),
+  state_->aead.seal(State::send_slot(peer_index, peer.sending), nonce_of(key.iv, state_->lane, packet_number),
                      {out, datagram_header_bytes}, frame, out + datagram_header_bytes);
   return frame.size() + datagram_overhead_bytes;
 }

@@ -455,4 +455,13 @@ Expected<std::unique_ptr<PacketIo>> open_uring_io(const IoConfig& config) {
   return io;
 }
 
+Expected<void> probe_uring() {
+  io_uring ring{};
+  if (const int refused = io_uring_queue_init(1, &ring, 0); refused < 0) {
+    return fail(ErrorCode::unavailable, "open io_uring", "refused", -refused);
+  }
+  io_uring_queue_exit(&ring);
+  return {};
+}
+
 }  // namespace corelay::dataplane

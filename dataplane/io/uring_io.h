@@ -17,4 +17,7 @@ namespace corelay::dataplane {
 /// feature that is missing.
 [[nodiscard]] Expected<std::unique_ptr<PacketIo>> open_uring_io(const IoConfig& config);
 
+/// Whether the kernel lets this process have any io_uring; in containers often not. Error: unavailable.
+[[nodiscard]] Expected<void> probe_uring();
+
 }  // namespace corelay::dataplane

@@ -14,9 +14,9 @@ constexpr std::size_t runs_per_cycle_max = 16;
 constexpr std::size_t frames_per_cycle = 128;  // aimed at: a longer cycle makes the time it read stale
 constexpr std::size_t frames_per_burst = 512;
 constexpr std::size_t frames_per_tick = 32;
-constexpr std::size_t outbox_frames = 2048;
+constexpr std::size_t outbox_frames = 256;  // frames and the runs they are sealed into stay in the second-level cache
 constexpr std::size_t outbox_events = 1024;
-constexpr std::size_t outbox_spare = 128;  // with less room left, the core may have held something back
+constexpr std::size_t outbox_spare = 16;  // with less room left, the core may have held something back
 constexpr Duration sleep_max = seconds(1);
 constexpr Duration retry_time = milliseconds(1);  // between looks at a backend or an event ring that is full
 
@@ -72,6 +72,7 @@ void Lcore::run() noexcept {
 
 std::size_t Lcore::cycle(Instant now) noexcept {
   std::size_t work = 0;
+  sessions_.on_time(now);
   // What could not be sent goes first: nothing new is made while it waits.
   if (!sender_.is_blocked() || sender_.send(now, outbox_)) {
     work += take_commands(now);

@@ -27,6 +27,11 @@ Endpoint loopback_endpoint(const PacketIo& io) {
   return {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}, io.port()};
 }
 
+void PacketIoTest::SetUp() {
+  if (GetParam().backend != Backend::uring) return;
+  if (const auto probed = probe_uring(); !probed) GTEST_SKIP() << probed.error().describe();
+}
+
 IoConfig PacketIoTest::config() {
   IoConfig io;
   io.bind_address = "127.0.0.1";

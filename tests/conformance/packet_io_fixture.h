@@ -31,6 +31,8 @@ Datagram make_datagram(std::uint32_t peer, std::uint32_t number, std::size_t byt
 
 class PacketIoTest : public testing::TestWithParam<IoCase> {
  protected:
+  /// Skips the io_uring cases, with the reason, where the kernel has none or refuses it, as in many containers.
+  void SetUp() override;
   static IoConfig config();
   /// A backend of the case's kind on loopback; null, with a message, when it cannot be opened.
   std::unique_ptr<PacketIo> open(const IoConfig& io);

@@ -11,6 +11,7 @@
 
 #include "dataplane/core/header.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/io/uring_io.h"
 #include "tests/dataplane/lcore_fixture.h"
 
 namespace corelay::dataplane {
@@ -27,6 +28,11 @@ struct DoorCase {
 
 class DataplaneTest : public testing::TestWithParam<DoorCase> {
  protected:
+  void SetUp() override {
+    if (GetParam().backend != BackendChoice::uring) return;
+    if (const auto probed = probe_uring(); !probed) GTEST_SKIP() << probed.error().describe();
+  }
+
   static DataplaneConfig config(std::uint16_t lanes = 1, std::uint16_t port = 0) {
     DataplaneConfig c;
     c.relay = small_params();
@@ -245,6 +251,43 @@ TEST(Dataplane, WakesControlOnceUntilItPolls) {
   EXPECT_EQ(wait_for_calls(before + 1), before + 1);
   while ((*plane)->counters(0).value(Counter::cycles_busy_total) == 0) std::this_thread::yield();
   EXPECT_EQ(calls, before + 1);
+}
+
+TEST(Dataplane, NoLaneKeepsTheOthersWaiting) {
+  DataplaneConfig c = plain_config();
+  c.relay.wire.lanes = 2;
+  c.port = free_ports(2);
+  auto plane = Dataplane::start(c, nullptr);
+  ASSERT_TRUE(plane);
+  constexpr int events_each = 40;
+  for (int i = 0; i < events_each; ++i) ASSERT_TRUE((*plane)->command_all(PeerDown{0}));
+  // Each lane leaves a busy cycle's trace for every command it took; then all of its events are in its ring.
+  const auto is_quiet = [&] {
+    const auto busy = [&] {
+      return std::pair((*plane)->counters(0).value(Counter::cycles_busy_total),
+                       (*plane)->counters(1).value(Counter::cycles_busy_total));
+    };
+    const auto before = busy();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    return before.first != 0 && before.second != 0 && before == busy();
+  };
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!is_quiet() && std::chrono::steady_clock::now() < end) {
+  }
+  std::array<int, 2> got{};
+  for (int poll = 0; poll < 2 * events_each; ++poll) {
+    (*plane)->poll_events(1, [&](std::size_t lane, const Event&) { ++got[lane]; });
+    EXPECT_LE(std::abs(got[0] - got[1]), 1) << poll;
+  }
+  EXPECT_EQ(got[0], events_each);
+  EXPECT_EQ(got[1], events_each);
+  for (int i = 0; i < events_each; ++i) ASSERT_TRUE((*plane)->command_all(PeerDown{0}));
+  while (!is_quiet() && std::chrono::steady_clock::now() < end) {
+  }
+  got = {};
+  EXPECT_EQ((*plane)->poll_events(10, [&](std::size_t lane, const Event&) { ++got[lane]; }), 10U);
+  EXPECT_EQ(got[0], 5);
+  EXPECT_EQ(got[1], 5);
 }
 
 TEST(Dataplane, RefusesWhatItCannotStart) {

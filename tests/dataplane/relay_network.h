@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -39,6 +40,8 @@ class Network {
     std::uint64_t bytes_sent = 0;
     std::map<MessageId, int> delivered;
     std::map<MessageId, Instant> delivered_at;
+    std::map<MessageId, PeerIndex> delivered_from;
+    std::vector<PeerIndex> gone;
     std::vector<const PreparedMessage*> published;
     std::vector<std::pair<const PreparedMessage*, PublishFailure>> failed;
     std::vector<PeerFaulted> faults;
@@ -49,7 +52,7 @@ class Network {
     config_.params.messages_max = 64;
     config_.params.large_messages_max = 32;
     config_.params.seen_max = 1024;
-    config_.params.peers_max = 32;
+    config_.params.peers_max = std::max<std::size_t>(32, count);
     for (std::size_t i = 0; i < count; ++i) {
       Node node;
       node.counters = std::make_unique<Counters>();
@@ -111,6 +114,12 @@ class Network {
     const RxFrame rx{static_cast<PeerIndex>(from), frame};
     nodes_[to].relay->on_burst(now, {&rx, 1}, *nodes_[to].out);
     drain(to);
+  }
+
+  /// Takes what `from` sends to `to` off the network from now on; inject() is the only way then.
+  std::vector<std::vector<std::uint8_t>>& capture(std::size_t from, std::size_t to) {
+    auto& frames = captured_[{from, to}];
+    return frames;
   }
 
   /// Runs until `until` says so or virtual time is up. True when `until` said so.
@@ -177,6 +186,10 @@ class Network {
       if (rng_.chance(config_.loss)) continue;
       auto frame = std::make_shared<std::vector<std::uint8_t>>(item.frame, item.frame + item.frame_bytes);
       if (tamper) tamper(i, item.peer, *frame);
+      if (const auto at = captured_.find({i, item.peer}); at != captured_.end()) {
+        at->second.push_back(std::move(*frame));
+        continue;
+      }
       flights_.push({leaves + config_.delay, order_++, i, item.peer, std::move(frame)});
     }
     std::vector<std::uint32_t> releases;
@@ -197,6 +210,7 @@ class Network {
       CHECK(hash.finish() == delivered->message.header->id);
       ++node.delivered[delivered->message.header->id];
       node.delivered_at[delivered->message.header->id] = now;
+      node.delivered_from[delivered->message.header->id] = delivered->from;
       releases.push_back(delivered->message.handle);
     } else if (const auto* published = std::get_if<Published>(&event)) {
       node.published.push_back(published->message);
@@ -204,6 +218,8 @@ class Network {
       node.failed.emplace_back(failed->message, failed->reason);
     } else if (const auto* faulted = std::get_if<PeerFaulted>(&event)) {
       node.faults.push_back(*faulted);
+    } else if (const auto* left = std::get_if<PeerGone>(&event)) {
+      node.gone.push_back(left->peer);
     }
   }
 
@@ -211,6 +227,7 @@ class Network {
   Rng rng_;
   std::vector<Node> nodes_;
   std::map<std::size_t, std::vector<PeerIndex>> neighbours_;
+  std::map<std::pair<std::size_t, std::size_t>, std::vector<std::vector<std::uint8_t>>> captured_;
   std::priority_queue<Flight> flights_;
   std::uint64_t order_ = 0;
   std::uint64_t sequence_ = 0;

@@ -44,6 +44,58 @@ TEST(Relay, CarriesAcrossALineOfNodes) {
   EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(large, 0) && network.has_all(small, 5); }));
 }
 
+// Node 1 only passes on. What it carries is checked all the same, once nothing else is to be done.
+TEST(Relay, ChecksWhatNobodyHereReadsWhenItIsIdle) {
+  Network network(3, lossy(0));
+  network.join(0, 1);
+  network.join(1, 2);
+  network.route(0, "t");
+  network.route(1, "t", false);
+  network.route(2, "t");
+  const auto* message = network.publish(0, 300'000);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.nodes()[2].delivered[message->header.id] == 1; }));
+  network.run(milliseconds(10));
+  EXPECT_TRUE(network.nodes()[1].delivered.empty());
+  const Counters& counters = *network.nodes()[1].counters;
+  EXPECT_EQ(counters.value(Counter::messages_completed_total), 1u);
+  EXPECT_EQ(counters.value(Counter::generations_decoded_total), message->header.generations);
+}
+
+TEST(Relay, FindsWrongBytesInWhatNobodyHereReads) {
+  Network network(3, lossy(0));
+  network.join(0, 1);
+  network.join(1, 2);
+  network.route(0, "t");
+  network.route(1, "t", false);
+  network.route(2, "t");
+  bool is_spoiled = false;
+  network.tamper = [&](std::size_t from, std::size_t, std::vector<std::uint8_t>& frame) {
+    if (from != 0 || is_spoiled || !parse_coded(frame)) return;
+    is_spoiled = true;
+    frame.back() ^= 1;
+  };
+  const auto* message = network.publish(0, 300'000);
+  EXPECT_TRUE(network.run(seconds(20), [&] { return network.nodes()[2].delivered[message->header.id] == 1; }));
+  network.run(seconds(1));
+  EXPECT_TRUE(is_spoiled);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::drop_digest_total), 1u);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::messages_completed_total), 1u);
+  ASSERT_EQ(network.nodes()[1].faults.size(), 1u);
+  EXPECT_EQ(network.nodes()[1].faults[0].peer, 0);
+}
+
+TEST(Relay, DeliversWhatIsStillComingWhenAReaderAppears) {
+  Network network(2, lossy(0));
+  network.join(0, 1);
+  network.route(0, "t");
+  network.route(1, "t", false);
+  const auto* message = network.publish(0, 300'000);
+  const Counters& counters = *network.nodes()[1].counters;
+  network.run(seconds(5), [&] { return counters.value(Counter::rx_coded_total) > 5; });
+  network.route(1, "t", true);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(message, 0); }));
+}
+
 TEST(Relay, HoldsAMessageUntilAPeerComes) {
   Network network(2, lossy(0));
   network.route(0, "t");
@@ -228,6 +280,60 @@ TEST(Relay, APublisherStillLoadingTakesNothingFromItsPeers) {
   EXPECT_EQ(network.nodes()[0].counters->value(Counter::rx_coded_innovative_total), 0u);
   EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(message, 0); }));
   EXPECT_EQ(network.nodes()[1].counters->value(Counter::drop_digest_total), 0u);
+}
+
+TEST(Relay, ADeliveryAfterPeerGoneDoesNotNameThePeer) {
+  Network network(2, lossy(0));
+  network.join_all();
+  network.route_all("t");
+  const auto& frames = network.capture(0, 1);
+  const auto* message = network.publish(0, 5000);
+  network.run(milliseconds(20));
+  for (const auto& frame : frames) network.inject(0, 1, frame);
+  // All of it is there, nothing is decoded yet; the peer goes, and its index may name another from then on.
+  ASSERT_EQ(network.nodes()[1].delivered.size(), 0u);
+  network.command(1, PeerDown{0});
+  ASSERT_EQ(network.nodes()[1].gone, std::vector<PeerIndex>{0});
+  network.run(milliseconds(20));
+  ASSERT_EQ(network.nodes()[1].delivered[message->header.id], 1);
+  EXPECT_EQ(network.nodes()[1].delivered_from[message->header.id], peer_none);
+}
+
+TEST(Relay, FaultsOfAPeerAreToldBeforePeerGone) {
+  Counters counters;
+  RelayParams params;
+  params.messages_max = 16;
+  params.large_messages_max = 4;
+  params.cells_max = 256;
+  params.generations_max = 16;
+  params.seen_max = 64;
+  params.peers_max = 4;
+  Relay relay(params, 1, counters);
+  Outbox out(16, 4);
+  relay.on_command({}, PeerUp{0, {}, {}, 1400}, out);
+  const std::vector<std::uint8_t> rubbish{99};
+  for (int i = 0; i < 6; ++i) {
+    const RxFrame frame{0, rubbish};
+    relay.on_burst({}, {&frame, 1}, out);
+  }
+  relay.on_command({}, PeerDown{0}, out);
+  std::vector<std::size_t> kinds;
+  for (int i = 0; i < 3; ++i) {
+    for (const Event& event : out.events()) kinds.push_back(event.index());
+    out.clear();
+    relay.on_tick({}, out);
+  }
+  const auto fault = Event(PeerFaulted{}).index();
+  EXPECT_EQ(kinds, (std::vector<std::size_t>{fault, fault, fault, fault, fault, fault, Event(PeerGone{}).index()}));
+}
+
+TEST(Relay, CountsProbes) {
+  Network network(2, lossy(0));
+  network.join_all();
+  std::vector<std::uint8_t> probe(8);
+  write_probe({true, 0}, probe.size(), probe.data());
+  network.inject(0, 1, probe);
+  EXPECT_EQ(network.nodes()[1].counters->value(Counter::rx_probe_total), 1u);
 }
 
 TEST(Relay, KeepsToTheRateCapOverAllPeers) {

@@ -201,6 +201,7 @@ TEST_P(Session, RekeyOverlaps) {
   b.install(start, a_at_b, golden::swapped(next));
   EXPECT_EQ(open_copy(b, start, before), Open::opened);
   a.install(start, b_at_a, next);
+  a.on_time(start + rekey_switch);
   const Buffer after = sealed();
   EXPECT_EQ(load_le<std::uint32_t>(&after[4]), 500u);
   EXPECT_EQ(load_le<std::uint64_t>(&after[8]), 1u);
@@ -210,12 +211,69 @@ TEST_P(Session, RekeyOverlaps) {
   EXPECT_EQ(open_copy(b, start + rekey_grace, sealed()), Open::opened);
 }
 
+/// Key ids differ from those of `before`, as they do in every rekey.
+SessionKeys next_keys(SessionKeys before) {
+  for (DirectionKeys* keys : {&before.send, &before.receive}) {
+    keys->key_id += 1000;
+    ++keys->key[0];
+  }
+  return before;
+}
+
+TEST_P(Session, NothingIsLostWhenOneSideInstallsItsNewKeysLater) {
+  const SessionKeys next = next_keys(golden::session_keys());
+  a.install(start, b_at_a, next);
+  // B has not read the end of the exchange: it holds the old keys only, and both ways stay open.
+  EXPECT_EQ(open_copy(b, start, sealed()), Open::opened);
+  Buffer back(8 + 32);
+  ASSERT_NE(b.seal(a_at_b, as_bytes("12345678"), back.data()), 0u);
+  EXPECT_EQ(open_copy(a, start, back), Open::opened);
+  EXPECT_EQ(open_copy(b, start, sealed()), Open::opened);
+  // B installs, and still nothing is known of the other: until one goes first.
+  b.install(start + seconds(1), a_at_b, golden::swapped(next));
+  EXPECT_EQ(open_copy(b, start + seconds(1), sealed()), Open::opened);
+  a.on_time(start + rekey_switch - Duration{1});
+  EXPECT_EQ(load_le<std::uint32_t>(&sealed()[4]), golden::session_keys().send.key_id);
+  a.on_time(start + rekey_switch);
+  const Buffer first = sealed();
+  EXPECT_EQ(load_le<std::uint32_t>(&first[4]), next.send.key_id);
+  EXPECT_EQ(load_le<std::uint64_t>(&first[8]), 1u);
+  EXPECT_EQ(open_copy(b, start + rekey_switch, first), Open::opened);
+  // B has seen A use the new keys, so it uses them too, before its own time is over.
+  ASSERT_NE(b.seal(a_at_b, as_bytes("12345678"), back.data()), 0u);
+  EXPECT_EQ(load_le<std::uint32_t>(&back[4]), next.receive.key_id);
+  EXPECT_EQ(open_copy(a, start + rekey_switch, back), Open::opened);
+}
+
+TEST_P(Session, ARekeyRightAfterAnotherSendsUnderKeysThatBothSidesHold) {
+  const SessionKeys second = next_keys(golden::session_keys());
+  const SessionKeys third = next_keys(second);
+  a.install(start, b_at_a, second);
+  b.install(start, a_at_b, golden::swapped(second));
+  b.install(start, a_at_b, golden::swapped(third));
+  a.install(start, b_at_a, third);
+  const Buffer datagram = sealed();
+  EXPECT_EQ(load_le<std::uint32_t>(&datagram[4]), second.send.key_id);
+  EXPECT_EQ(open_copy(b, start, datagram), Open::opened);
+}
+
+TEST_P(Session, ACopyUnderTheOldKeysDoesNotSwitchTheOtherSide) {
+  const Buffer old = sealed();
+  const SessionKeys next = next_keys(golden::session_keys());
+  b.install(start, a_at_b, golden::swapped(next));
+  EXPECT_EQ(open_copy(b, start, old), Open::opened);
+  Buffer back(8 + 32);
+  ASSERT_NE(b.seal(a_at_b, as_bytes("12345678"), back.data()), 0u);
+  EXPECT_EQ(open_copy(a, start, back), Open::opened);
+}
+
 TEST_P(Session, SecondRekeyEndsTheOldestKeys) {
   const Buffer first = sealed();
   SessionKeys second_keys = golden::session_keys();
   second_keys.send.key_id = 600;
   a.install(start, b_at_a, second_keys);
   b.install(start, a_at_b, golden::swapped(second_keys));
+  a.on_time(start + rekey_switch);
   const Buffer second = sealed();
   SessionKeys third_keys = second_keys;
   third_keys.send.key_id = 700;
@@ -308,6 +366,7 @@ TEST_P(Session, KeyIdsAreFoundThroughChurn) {
     }
     const auto other = static_cast<PeerIndex>(rng.below(peers));
     Buffer out(33);
+    spokes.on_time(now);
     const std::size_t bytes = spokes.seal(other, as_bytes("x"), out.data());
     ASSERT_EQ(bytes != 0, ids[other] != 0);
     if (bytes != 0) {

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 
-from fleet import CORELAY, corelay, main
+from fleet import CORELAY, Skip, corelay, main
 
 
 def failed(done, code, *words):
@@ -26,7 +26,10 @@ def free_port():
 
 def on_terminal(*arguments, **environment):
     """What a person at a terminal sees of standard error and output."""
-    master, slave = pty.openpty()
+    try:
+        master, slave = pty.openpty()
+    except OSError as error:
+        raise Skip(f"no pseudo-terminal: {error}") from None
     clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     process = subprocess.Popen([CORELAY, *arguments], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
                                env={**clean, "TERM": "xterm", **environment})

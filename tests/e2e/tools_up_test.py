@@ -13,13 +13,15 @@ PORTS = [33221, 33222, 33223, 33224, 9091, 9092, 9093, 9094, 7071, 7072, 7073, 7
 
 
 def taken():
-    for port in PORTS:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                return port
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        for port in PORTS:
+            with socket.socket(socket.AF_INET, kind) as probe:
+                if kind == socket.SOCK_STREAM:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    return port
     return None
 
 

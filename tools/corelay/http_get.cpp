@@ -33,7 +33,13 @@ class Exchange {
   void run(const asio::ip::tcp::resolver::results_type& endpoints,
            std::chrono::milliseconds timeout) {
     stream_.expires_after(timeout);
-    stream_.async_connect(endpoints, [this](error_code error, const auto&) {
+    const auto note_refusal = [this](error_code last, const auto&) {
+      was_refused_ = was_refused_ || last == asio::error::connection_refused;
+      return true;
+    };
+    stream_.async_connect(endpoints, note_refusal, [this](error_code error, const auto&) {
+      // A host's second address may be of a kind this machine has none of: the refusal says more.
+      if (error && was_refused_) error = asio::error::connection_refused;
       if (is_over(error, "connect")) return;
       http::async_write(stream_, request_, [this](error_code write_error, std::size_t) {
         if (is_over(write_error, "send")) return;
@@ -61,6 +67,7 @@ class Exchange {
   beast::flat_buffer buffer_;
   http::request<http::empty_body> request_;
   http::response_parser<http::string_body> response_;
+  bool was_refused_ = false;
   error_code error_;
   const char* step_ = "connect";
 };

@@ -1,6 +1,6 @@
 // A js-libp2p node for the interop test: commands as lines on stdin, what happens as JSON lines on stdout.
 // Commands: dial MULTIADDR | ping PEER | echo PEER BYTES | disconnect PEER | quit
-import './promise.mjs'
+import './polyfill.mjs'
 import { identify, identifyPush } from '@libp2p/identify'
 import { noise } from '@libp2p/noise'
 import { peerIdFromString } from '@libp2p/peer-id'
