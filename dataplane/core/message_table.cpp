@@ -43,7 +43,8 @@ MessageTable::MessageTable(const RelayParams& params, std::uint64_t seed, Counte
       trackers_(aligned_memory(tracker_bytes_ * params.generations_max)),
       maps_(params.large_messages_max),
       map_slots_(params.large_messages_max),
-      cells_(aligned_memory(cell_bytes * params.cells_max)),
+      cell_bytes_(cell_stride(params.cell_shard_bytes)),
+      cells_(aligned_memory(cell_bytes_ * params.cells_max)),
       cell_slots_(params.cells_max),
       hashers_(params.messages_max),
       shares_(params.peers_max),
@@ -52,6 +53,7 @@ MessageTable::MessageTable(const RelayParams& params, std::uint64_t seed, Counte
 
 Opening MessageTable::open(Instant now, const MessageTag& tag, const MessageHeader& header, bool is_single,
                            PeerIndex opener) noexcept {
+  if (header.shard_bytes > cell_bytes_ - cell_coefficient_bytes) return {};
   const Amounts need = amounts_of(header, is_single);
   // What travels whole is complete as soon as it is here, and must not wait for what is not.
   if (opener != peer_none && !is_single && !is_within_share(opener, need) && !clear_share(now, need, opener)) {
@@ -293,16 +295,16 @@ std::uint8_t* MessageTable::take_cell(Message& message) noexcept {
   CHECK(message.cells_reserved != 0);
   --message.cells_reserved;
   --cells_reserved_;
-  return cells_.get() + cell_slots_.take() * cell_bytes;
+  return cells_.get() + cell_slots_.take() * cell_bytes_;
 }
 
 void MessageTable::hold_single(Message& message, std::uint8_t* cell) noexcept {
-  message.single_cell = static_cast<std::uint32_t>(static_cast<std::size_t>(cell - cells_.get()) / cell_bytes);
+  message.single_cell = static_cast<std::uint32_t>(static_cast<std::size_t>(cell - cells_.get()) / cell_bytes_);
   message.single_row = payload_of(cell);
 }
 
 void MessageTable::give_cell(const std::uint8_t* cell) noexcept {
-  cell_slots_.give(static_cast<std::uint32_t>(static_cast<std::size_t>(cell - cells_.get()) / cell_bytes));
+  cell_slots_.give(static_cast<std::uint32_t>(static_cast<std::size_t>(cell - cells_.get()) / cell_bytes_));
 }
 
 void MessageTable::restart_generation(Message& message, std::size_t g) noexcept {

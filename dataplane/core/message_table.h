@@ -36,8 +36,13 @@ static_assert(flows_max < flow_none);
 /// Where a shard lives: up to 128 coefficients right before the payload, so that both are one row, the payload 64-byte
 /// aligned and cells an odd multiple of 64 bytes apart.
 inline constexpr std::size_t cell_coefficient_bytes = k_wire_max;
-inline constexpr std::size_t cell_bytes = cell_coefficient_bytes + shard_wire_bytes_max;
-static_assert(cell_bytes % 64 == 0 && cell_bytes / 64 % 2 == 1);
+
+/// Bytes from one cell to the next, for shards of up to `shard_bytes`.
+[[nodiscard]] constexpr std::size_t cell_stride(std::size_t shard_bytes) noexcept {
+  const std::size_t lines = (cell_coefficient_bytes + shard_bytes + 63) / 64;
+  return (lines | 1) * 64;
+}
+static_assert(cell_stride(shard_wire_bytes_max) == cell_coefficient_bytes + shard_wire_bytes_max);
 
 /// What a neighbour told about its own need for a message.
 enum class PeerState : std::uint8_t { unheard, wanting, full, refused };
@@ -297,6 +302,7 @@ class MessageTable {
   AlignedMemory trackers_;
   std::vector<GenerationMap> maps_;
   SlotList map_slots_;
+  std::size_t cell_bytes_;  // stride
   AlignedMemory cells_;
   SlotList cell_slots_;
   std::size_t cells_reserved_ = 0;  // set aside for open messages, not taken yet

@@ -13,10 +13,17 @@ constexpr Duration housekeep_every = milliseconds(5);
 constexpr Duration announce_wait_min = milliseconds(50);
 constexpr Duration announce_wait_max = seconds(2);
 constexpr Duration status_wait_max = seconds(1);
-constexpr std::size_t outcomes_max = 8192;
 constexpr std::size_t condemned_max = 4096;
-constexpr std::size_t soft_events_max = 1024;
 constexpr std::size_t frames_each_tick = 32;  // a driver ticks so often after a burst
+
+/// Room for outcomes of commands; a relay with small tables needs less.
+std::size_t outcomes_max(const RelayParams& params) noexcept {
+  return std::clamp<std::size_t>(params.messages_max * 16, 256, 8192);
+}
+
+std::size_t soft_events_max(const RelayParams& params) noexcept {
+  return std::clamp<std::size_t>(params.peers_max * 16, 128, 1024);
+}
 
 }  // namespace
 
@@ -26,17 +33,18 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       rng(seed),
       messages(relay_params, rng.next(), lane_counters),
       seen(relay_params.seen_max, relay_params.seen_time, rng.next()),
-      condemned(condemned_max, relay_params.seen_time, rng.next()),
+      condemned(std::min(condemned_max, relay_params.seen_max), relay_params.seen_time, rng.next()),
       loads(relay_params.messages_max),
       decodes(relay_params.generations_max * 2),
       idle_decodes(relay_params.generations_max * 2),
       hashes(relay_params.messages_max * 2),
       deliveries(relay_params.messages_max),
-      outcomes(outcomes_max + relay_params.messages_max),  // what may come of commands, and of messages held
+      // what may come of commands, and of messages held
+      outcomes(outcomes_max(relay_params) + relay_params.messages_max),
       gone(relay_params.peers_max),
-      soft_events(soft_events_max) {
+      soft_events(soft_events_max(relay_params)) {
   peers.reserve(params.peers_max);
-  for (std::size_t i = 0; i < params.peers_max; ++i) peers.emplace_back(params.messages_max);
+  for (std::size_t i = 0; i < params.peers_max; ++i) peers.emplace_back(params.messages_max, params.link_frames_max);
   up_peers.reserve(params.peers_max);
   routes.reserve(params.topics_max);
   unsettled.reserve(params.messages_max);
@@ -87,7 +95,9 @@ void Relay::on_tick(Instant now, Outbox& out) noexcept {
 
 Instant Relay::next_deadline() const noexcept { return state_->deadline; }
 
-bool Relay::can_take_command() const noexcept { return state_->outcomes.size() + 64 < outcomes_max; }
+bool Relay::can_take_command() const noexcept {
+  return state_->outcomes.size() + 64 < outcomes_max(state_->params);
+}
 
 Route* Relay::State::find_route(TopicHash topic) noexcept {
   const auto found = std::find_if(routes.begin(), routes.end(), [&](const Route& r) { return r.topic == topic; });

@@ -395,12 +395,13 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
   coded.generation = static_cast<std::uint16_t>(g);
   coded.tag = message.tag;
   coded.seed = seed;
+  const std::size_t charged = bytes + params.shard_bytes_elided;
   coded.sequence = peers[flow.peer].link.on_sent(
-      now, {slot, message.epoch, coded.generation, static_cast<std::uint16_t>(bytes), f,
+      now, {slot, message.epoch, coded.generation, static_cast<std::uint16_t>(charged), f,
             static_cast<std::uint8_t>(FrameKind::coded)});
   write_coded_prefix(coded, frame);
   if (params.rate_bytes_per_second_max != 0) {
-    const auto cost_ns = static_cast<std::int64_t>(bytes * 1'000'000'000 / params.rate_bytes_per_second_max);
+    const auto cost_ns = static_cast<std::int64_t>(charged * 1'000'000'000 / params.rate_bytes_per_second_max);
     rate_at = std::max(rate_at, now - milliseconds(1)) + Duration{cost_ns};
   }
   ++part.inflight;

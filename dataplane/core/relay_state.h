@@ -43,8 +43,12 @@ struct PublishOutcome {
 };
 
 struct Peer {
-  explicit Peer(std::size_t messages_max)
-      : urgent(messages_max * 2), bulk(messages_max * 2), statuses(messages_max * 2), loose(64) {}
+  Peer(std::size_t messages_max, std::size_t link_frames_max)
+      : link(link_frames_max),
+        urgent(messages_max * 2),
+        bulk(messages_max * 2),
+        statuses(messages_max * 2),
+        loose(64) {}
   bool is_up = false;
   std::uint16_t frame_bytes_max = 0;
   float loss = 0;                   // share of frames sent that were lost, smoothed

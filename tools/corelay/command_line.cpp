@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "tools/corelay/commands.h"
+#include "tools/corelay/simulate.h"
 #include "tools/corelay/text.h"
 
 namespace corelay::tools {
@@ -256,6 +257,80 @@ void add_down(CLI::App& app, Choice& choice) {
   });
 }
 
+/// "3", or "1..5": both ends count.
+void add_seeds(CLI::App& verb, const std::shared_ptr<SimulateOptions>& options) {
+  verb.add_option_function<std::uint64_t>(
+          "--seed",
+          [options](std::uint64_t seed) { options->seed_first = options->seed_last = seed; },
+          "Seed of everything that is drawn [1]")
+      ->type_name("N");
+  verb.add_option_function<std::string>(
+          "--seeds",
+          [options](const std::string& text) {
+            const std::size_t dots = text.find("..");
+            char* end = nullptr;
+            options->seed_first = std::strtoull(text.c_str(), &end, 10);
+            const bool is_first_whole = dots != std::string::npos && end == text.c_str() + dots;
+            const char* second = is_first_whole ? text.c_str() + dots + 2 : "";
+            options->seed_last = std::strtoull(second, &end, 10);
+            if (end == second || *end != '\0' || options->seed_last < options->seed_first)
+              throw CLI::ValidationError("--seeds", fmt::format("'{}' is not A..B", text));
+          },
+          "One run for each of these seeds")
+      ->type_name("A..B");
+}
+
+void add_run_options(CLI::App& verb, const std::shared_ptr<SimulateOptions>& options) {
+  verb.add_option("SCENARIO", options->scenario, "A built-in name, or a TOML file")->required();
+  add_seeds(verb, options);
+  verb.add_option("--nodes", options->nodes, "In place of the scenario's")->type_name("N");
+  verb.add_option("--messages", options->messages, "In place of the scenario's")->type_name("N");
+  verb.add_option("--shards-target", options->shards_target, "k aimed at, router corelay")
+      ->type_name("K");
+  verb.add_option("--redundancy", options->redundancy, "Asked for beyond need, router corelay")
+      ->type_name("SHARE");
+  verb.add_option("--start-mult", options->start_mult, "Start allowance, router corelay")
+      ->type_name("MESSAGES");
+  verb.add_option("--threshold", options->forward_threshold,
+                  "Share of k held before recoding, router corelay")
+      ->type_name("SHARE");
+  verb.add_option("--json", options->json_file, "Write {\"rows\": [...]}, a row a seed, here")
+      ->type_name("FILE");
+  verb.add_option("--svg", options->svg_file, "Draw coverage over time of the first seed here")
+      ->type_name("FILE");
+}
+
+void add_sim(CLI::App& app, Choice& choice) {
+  CLI::App& verb = add_verb(app, "sim", "Simulate how a message spreads through a whole mesh",
+                            "  corelay sim list\n"
+                            "  corelay sim run S1-1MiB\n"
+                            "  corelay sim run S3-1MiB-loss10 --seeds 1..5 --json loss.json\n"
+                            "  corelay sim compare S2-1MiB --routers corelay,rs-bitmap,oracle\n");
+  verb.require_subcommand(1);
+  auto options = std::make_shared<SimulateOptions>();
+  CLI::App& run = add_verb(verb, "run", "Run one router on a scenario", "");
+  add_run_options(run, options);
+  run.add_option_function<std::string>(
+         "--router", [options](const std::string& name) { options->routers = {name}; },
+         "Which protocol [corelay]")
+      ->type_name("NAME");
+  run.callback([options, &choice] {
+    choice.run = [options](const Console& c) { return simulate(c, *options); };
+  });
+  CLI::App& versus = add_verb(verb, "compare", "Run several routers on the same network", "");
+  add_run_options(versus, options);
+  versus.add_option("--routers", options->routers, "Which protocols, separated by commas")
+      ->type_name("A,B,...")
+      ->delimiter(',')
+      ->required();
+  versus.callback([options, &choice] {
+    choice.run = [options](const Console& c) { return compare(c, *options); };
+  });
+  add_verb(verb, "list", "Name the built-in scenarios and the routers", "").callback([&choice] {
+    choice.run = list_scenarios;
+  });
+}
+
 /// What is wrong with the words, in ours where the library's are unclear.
 std::string reason_of(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   const bool has_verb = !app.get_subcommands().empty();
@@ -319,6 +394,7 @@ int run_command_line(int argc, char** argv) {
   add_node(app, choice);
   add_up(app, choice);
   add_down(app, choice);
+  add_sim(app, choice);
   add_verb(app, "version", "Version and commit of this program", "").callback([&] {
     choice.run = version;
   });
