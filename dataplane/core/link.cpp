@@ -1,6 +1,7 @@
 #include "dataplane/core/link.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace corelay::dataplane {
 namespace {
@@ -22,7 +23,7 @@ constexpr Duration feedback_delay = milliseconds(1);
 
 }  // namespace
 
-Link::Link(std::size_t log_frames) : log_(std::max<std::size_t>(log_frames, 128)) {}
+Link::Link(std::size_t log_frames) : log_(std::bit_ceil(std::max<std::size_t>(log_frames, 128))) {}
 
 void Link::reset(Instant now) noexcept {
   std::vector<Entry> log = std::move(log_);

@@ -46,7 +46,7 @@ struct Acknowledgement {
 
 class Link {
  public:
-  /// `log_frames`: most frames in flight, 128 at least.
+  /// `log_frames`: most frames in flight; made a power of two, 128 at least.
   explicit Link(std::size_t log_frames);
 
   /// Forgets everything and starts at sequence 1.
@@ -169,7 +169,7 @@ class Link {
   };
 
   explicit Link(std::vector<Entry>&& log) noexcept : log_(std::move(log)) {}
-  [[nodiscard]] Entry& entry_of(std::uint64_t sequence) noexcept { return log_[sequence % log_.size()]; }
+  [[nodiscard]] Entry& entry_of(std::uint64_t sequence) noexcept { return log_[sequence & (log_.size() - 1)]; }
   void end(Entry& entry, End how) noexcept;
   void on_acknowledged(Instant now, std::uint64_t highest, const Acknowledgement& ack, std::uint64_t bytes) noexcept;
   void take_delay(Instant now, Instant sent, std::uint32_t arrival_us) noexcept;

@@ -33,7 +33,7 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       rng(seed),
       messages(relay_params, rng.next(), lane_counters),
       seen(relay_params.seen_max, relay_params.seen_time, rng.next()),
-      condemned(condemned_max, relay_params.seen_time, rng.next()),
+      condemned(std::min(condemned_max, relay_params.seen_max), relay_params.seen_time, rng.next()),
       loads(relay_params.messages_max),
       decodes(relay_params.generations_max * 2),
       idle_decodes(relay_params.generations_max * 2),
