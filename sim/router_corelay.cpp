@@ -140,9 +140,11 @@ CorelayRouter::CorelayRouter(Network& network) : net_(network), params_(network.
   // Room for the messages under way and those of the round before; older ones make room.
   const std::size_t alive = plan.publishers * 2 + 2;
   params_.peers_max = degree;
-  params_.messages_max = params_.large_messages_max = std::min(alive, prepared_.size() + 1);
+  // One neighbour may open no more than half of what there is.
+  params_.messages_max = params_.large_messages_max = 2 * std::min(alive, prepared_.size());
   params_.generations_max = params_.messages_max * header.generations;
   params_.cells_max = params_.generations_max * header.k;
+  params_.messages_per_peer_max = params_.messages_max;
   params_.seen_max = std::max<std::size_t>(64, prepared_.size() * 2);
   params_.topics_max = 2;
   params_.link_frames_max = plan.nodes > 2000 ? 512 : 1024;  // memory: 32 bytes each

@@ -110,6 +110,10 @@ nlohmann::ordered_json row_of(const Done& done) {
 
 std::string shown_ms(double ms) { return std::isnan(ms) ? "never" : fmt::format("{:.0f}", ms); }
 
+std::string shown_ratio(double ratio) {
+  return std::isnan(ratio) ? "-" : fmt::format("{:.2f}", ratio);
+}
+
 Table new_table() {
   Table table({"router",    "seed",     "T50 ms",    "T95 ms",  "T99 ms", "T100 ms",   "LB99 ms",
                "T99/LB99",  "coverage", "sent mean", "p99",     "max",    "publisher", "useful",
@@ -129,7 +133,7 @@ void add_row(Table& table, const Done& done) {
                  shown_ms(r.t99_ms),
                  shown_ms(r.t100_ms),
                  shown_ms(r.lb99_ms),
-                 std::isnan(r.ratio_lb99) ? "-" : fmt::format("{:.2f}", r.ratio_lb99),
+                 shown_ratio(r.ratio_lb99),
                  fmt::format("{:.2f} %", r.coverage * 100),
                  fmt::format("{:.2f}", r.sent_mean),
                  fmt::format("{:.2f}", r.sent_p99),
@@ -239,9 +243,9 @@ ExitCode run_all(const Console& console, const SimulateOptions& options, bool ha
       runs.push_back(std::move(*done));
     }
     if (runs.size() > 1 || has_medians) {
-      medians.push_back(fmt::format("{}: T99 {} ms, {:.2f} x LB99, {:.2f} messages sent per node",
+      medians.push_back(fmt::format("{}: T99 {} ms, {} x LB99, {:.2f} messages sent per node",
                                     router, shown_ms(median_of(runs, &PropagationResult::t99_ms)),
-                                    median_of(runs, &PropagationResult::ratio_lb99),
+                                    shown_ratio(median_of(runs, &PropagationResult::ratio_lb99)),
                                     median_of(runs, &PropagationResult::sent_mean)));
     }
   }
