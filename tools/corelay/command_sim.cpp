@@ -173,7 +173,10 @@ Expected<PropagationScenario> find_scenario(const SimulateOptions& options) {
     if (!parsed) return parsed;
     scenario = std::move(*parsed);
   }
-  if (options.nodes) scenario.nodes = *options.nodes;
+  if (options.nodes) {
+    scenario.nodes = *options.nodes;
+    scenario.about += fmt::format("; here {} nodes", with_commas(scenario.nodes));
+  }
   if (options.messages) scenario.messages = *options.messages;
   if (options.shards_target) scenario.relay.shards_target = *options.shards_target;
   if (options.redundancy) scenario.relay.redundancy = *options.redundancy;
