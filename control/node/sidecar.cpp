@@ -27,8 +27,9 @@ using Service = proto::CommandStream::WithRawCallbackMethod_ListenCommands<
     proto::CommandStream::WithCallbackMethod_Health<
         proto::CommandStream::WithCallbackMethod_ListTopics<proto::CommandStream::Service>>>;
 
-// Requests over message_bytes_max still get in up to what the wire can say, and are answered with a reason.
-constexpr int receive_bytes_max = static_cast<int>(dataplane::message_bytes_limit) + (1 << 20);
+// Requests far over relay.message_bytes_max still get in, so that they are answered with the name of that limit; above
+// this, gRPC answers with words of its own.
+constexpr int receive_bytes_max = 4 * static_cast<int>(dataplane::message_bytes_limit) + (1 << 20);
 
 grpc::Status stopping_status() { return {grpc::StatusCode::UNAVAILABLE, "the node is stopping"}; }
 
@@ -186,7 +187,7 @@ void Sidecar::stop() {
   for (auto* const reactor : unanswered) reactor->Finish(stopping_status());
   for (const auto& stream : open) stream->end(stopping_status());
   open.clear();
-  state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+  state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
   state_->server->Wait();
 }
 
