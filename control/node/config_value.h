@@ -26,7 +26,7 @@ namespace corelay::node {
 [[nodiscard]] std::string allowed_text(const FieldInfo& field);
 
 /// The name out of `names` with the fewest edits to `wrong`, or the same but for its section; empty where none is near
-/// enough to be a slip (a quarter of the letters, one to four).
+/// enough to be a slip (a third of the letters, one to four).
 [[nodiscard]] std::string nearest_name(std::string_view wrong, const std::vector<std::string>& names);
 
 }  // namespace corelay::node

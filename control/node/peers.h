@@ -3,9 +3,9 @@
 ///
 /// A peer goes through: connected (libp2p) -> control stream each way (/corelay/mesh/1) and session
 /// (/corelay/session/1) -> routes. Nothing is said or read on the control streams before the session stands: a node of
-/// another cluster learns nothing of this one, and is passed on to nobody. Who dialled the connection opens the session;
-/// a listener that waited in vain opens it itself. When both open one at once, the one of the greater peer id stands.
-/// Losing a control stream or a first session ends the connection, and the mesh dials again.
+/// another cluster learns nothing of this one, and is passed on to nobody. Who dialled the connection opens the
+/// session; a listener that waited in vain opens it itself. When both open one at once, the one of the greater peer id
+/// stands. Losing a control stream or a first session ends the connection, and the mesh dials again.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
