@@ -90,8 +90,10 @@ Node::~Node() {
   api_.reset();
   pool_.stop();
   pool_.join();
+  spdlog::debug("leaving: the threads that hash and sign have ended");
   if (peers_) peers_->stop();
   host_.stop();
+  spdlog::debug("leaving: connections are closed");
   dataplane_.reset();  // reads messages of publisher_ until here
 }
 
@@ -332,7 +334,9 @@ void Node::wait_drained(std::function<void()> done) {
   }
   publisher_->abandon();
   peers_->stop();
+  spdlog::debug("leaving: said goodbye to peers");
   sidecar_->stop();
+  spdlog::debug("leaving: said goodbye to clients");
   drain_timer_.expires_after(goodbye_time);
   drain_timer_.async_wait([done = std::move(done)](const boost::system::error_code& error) {
     if (!error) done();

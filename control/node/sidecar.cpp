@@ -2,6 +2,7 @@
 #include "control/node/sidecar.h"
 
 #include <fmt/format.h>
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
@@ -138,6 +139,7 @@ Expected<std::unique_ptr<Sidecar>> Sidecar::start(Node& node) {
   const auto& config = node.config().sidecar;
   auto state = std::make_unique<State>(node);
   static const bool once = [] {
+    grpc_init();  // never undone: the last user's shutdown joins a thread that may sleep in its poll for ten seconds
     gpr_set_log_function([](gpr_log_func_args* line) { spdlog::debug("grpc: {}", line->message); });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
