@@ -425,7 +425,8 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
             static_cast<std::uint8_t>(FrameKind::coded)});
   write_coded_prefix(coded, frame);
   if (params.rate_bytes_per_second_max != 0) {
-    const auto cost_ns = static_cast<std::int64_t>((charged + packet_overhead_bytes) * 1'000'000'000 / params.rate_bytes_per_second_max);
+    const std::size_t on_wire = charged + packet_overhead_bytes;
+    const auto cost_ns = static_cast<std::int64_t>(on_wire * 1'000'000'000 / params.rate_bytes_per_second_max);
     rate_at = std::max(rate_at, now - milliseconds(1)) + Duration{cost_ns};
   }
   ++part.inflight;
