@@ -19,7 +19,8 @@ constexpr std::size_t packet_overhead_bytes = datagram_overhead_bytes + 28;  // 
 constexpr double slow_rate = 125e6;              // bytes per second: 1 Gbit/s
 constexpr std::size_t recode_rows = 8;           // of them are combined, while a neighbour is far from full rank
 constexpr std::size_t seed_bytes = 8;
-constexpr Duration weigh_every = milliseconds(10);
+constexpr Duration weigh_every_min = microseconds(250);
+constexpr Duration weigh_every_max = milliseconds(20);
 constexpr float fade = 0.93f;
 constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
 constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour
@@ -87,7 +88,7 @@ bool Relay::State::write_statuses(Instant now, PeerIndex to, FeedbackWriter& wri
     if (is_current) {
       Message& message = messages[ref.message];
       const std::size_t room = peer.frame_bytes_max - writer.size();
-      weigh(now, message);
+      weigh(now, message, peer.link.rtt());
       if (!write_status(message, ref.flow, writer, room)) return false;
       message.flows[ref.flow].is_status_queued = false;
     }
@@ -120,8 +121,8 @@ bool Relay::State::write_status(Message& message, std::uint8_t f, FeedbackWriter
 }
 
 /// What a neighbour brought fades with time, not with each report: the parts that all reports name must add up.
-void Relay::State::weigh(Instant now, Message& message) noexcept {
-  if (now - message.weighed_at < weigh_every) return;
+void Relay::State::weigh(Instant now, Message& message, Duration rtt) noexcept {
+  if (now - message.weighed_at < std::clamp(rtt / 8, weigh_every_min, weigh_every_max)) return;
   message.weighed_at = now;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) message.flows[f].innovative *= fade;
 }

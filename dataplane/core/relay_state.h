@@ -141,7 +141,7 @@ struct Relay::State {
   void pump(Instant now, Outbox& out) noexcept;
   void send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept;
   bool write_statuses(Instant now, PeerIndex to, FeedbackWriter& writer) noexcept;
-  static void weigh(Instant now, Message& message) noexcept;
+  static void weigh(Instant now, Message& message, Duration rtt) noexcept;
   bool write_status(Message& message, std::uint8_t flow, FeedbackWriter& writer, std::size_t room) noexcept;
   [[nodiscard]] std::uint16_t want_from(Message& message, std::uint8_t flow) noexcept;
   void send_probe(Instant now, PeerIndex to, Outbox& out) noexcept;
