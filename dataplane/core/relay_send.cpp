@@ -122,7 +122,8 @@ bool Relay::State::write_status(Message& message, std::uint8_t f, FeedbackWriter
 
 /// What a neighbour brought fades with time, not with each report: the parts that all reports name must add up.
 void Relay::State::weigh(Instant now, Message& message, Duration rtt) noexcept {
-  if (now - message.weighed_at < std::clamp(rtt / 8, weigh_every_min, weigh_every_max)) return;
+  const Duration every = rtt.ns == 0 ? weigh_every_max : std::clamp(rtt / 8, weigh_every_min, weigh_every_max);
+  if (now - message.weighed_at < every) return;
   message.weighed_at = now;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) message.flows[f].innovative *= fade;
 }
