@@ -18,8 +18,8 @@
 
 #include "bench/relay_peers.h"
 #include "bench/relay_world.h"
-#include "dataplane/io/uring_io.h"
 #include "codec/check.h"
+#include "dataplane/io/uring_io.h"
 
 namespace corelay::bench {
 namespace {

@@ -79,6 +79,7 @@ struct PropagationScenario {
   double churn_share = 0;             // of nodes that go away and come back, anew, within 10 s
   double publisher_leaves_after = 0;  // messages' worth of bytes sent; 0 = it stays
 
+  bool is_uplink_known = true;  // router corelay: relay.rate_bytes_per_second_max says what the uplink carries
   dataplane::RelayParams relay;  // shards_target, redundancy, start_mult, ... for router corelay
 };
 

@@ -219,7 +219,11 @@ void CorelayRouter::start(NodeId n) {
   ++node.life;
   node.wake_at = dataplane::never;
   node.counters = std::make_unique<dataplane::Counters>();
-  node.relay = std::make_unique<dataplane::Relay>(params_, net_.rng.next(), *node.counters);
+  dataplane::RelayParams params = params_;
+  if (net_.scenario.is_uplink_known) {
+    params.rate_bytes_per_second_max = static_cast<std::uint64_t>(0.98 * net_.topology.up_bytes_per_second(n));
+  }
+  node.relay = std::make_unique<dataplane::Relay>(params, net_.rng.next(), *node.counters);
   for (std::size_t slot = 0; slot < node.is_cut.size(); ++slot) {
     if (node.is_cut[slot] != 0) continue;
     dataplane::PeerUp up;

@@ -166,6 +166,8 @@ struct MessageFacts {
   Instant first_seen{};
   Instant progress_at{};
   Instant completed_at{};
+  Instant weighed_at{};                     // when the parts of its providers last faded
+  Instant refresh_at{};                     // when all of them hear again how much is missing
   Instant status_at = never;                // stall timer
   Duration status_wait{};
   const std::uint8_t* single_row = nullptr;

@@ -9,6 +9,7 @@
 namespace corelay::dataplane {
 namespace {
 
+constexpr Duration refresh_every = milliseconds(10);
 constexpr Duration unknown_wait_max = seconds(2);
 constexpr std::uint8_t retold_max = 12;
 
@@ -210,6 +211,7 @@ void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const
   message.status_at = now + message.status_wait;
   message.completed_by = message.flows[f].peer;
   counters.add(Counter::rx_coded_innovative_total);
+  if (now >= message.refresh_at) refresh(now, slot);
   trace(message, message.flows[f].peer, ShardTrace::fresh);
   if (generation.decoder.is_complete()) {
     ++message.generations_complete;
@@ -220,6 +222,15 @@ void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const
     for (std::uint8_t other = 0; other < message.flow_count; ++other) queue_status(now, slot, other, microseconds(0));
   }
   queue_all(slot);
+}
+
+/// A provider that sent nothing for a while still holds what it was allowed to send then.
+void Relay::State::refresh(Instant now, std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  message.refresh_at = now + refresh_every;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    if (message.flows[f].is_provider) queue_status(now, slot, f, milliseconds(2));
+  }
 }
 
 void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept {

@@ -98,6 +98,7 @@ struct Relay::State {
   void on_frame(Instant now, const RxFrame& frame) noexcept;
   void on_announce(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept;
+  void refresh(Instant now, std::uint32_t slot) noexcept;
   void on_single(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_known_single(PeerIndex from, std::uint32_t slot) noexcept;
   void on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept;
@@ -139,7 +140,8 @@ struct Relay::State {
   // relay_send.cpp
   void pump(Instant now, Outbox& out) noexcept;
   void send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept;
-  bool write_statuses(PeerIndex to, FeedbackWriter& writer) noexcept;
+  bool write_statuses(Instant now, PeerIndex to, FeedbackWriter& writer) noexcept;
+  static void weigh(Instant now, Message& message, Duration rtt) noexcept;
   bool write_status(Message& message, std::uint8_t flow, FeedbackWriter& writer, std::size_t room) noexcept;
   [[nodiscard]] std::uint16_t want_from(Message& message, std::uint8_t flow) noexcept;
   void send_probe(Instant now, PeerIndex to, Outbox& out) noexcept;
@@ -148,6 +150,7 @@ struct Relay::State {
   bool send_single(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
   void send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept;
   std::size_t send_coded(Instant now, std::uint32_t slot, std::uint8_t flow, std::size_t budget, Outbox& out) noexcept;
+  [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t can_give(const Message& message, const Generation& generation, const Flow& flow,
                                      const GenerationFlow& part) noexcept;
