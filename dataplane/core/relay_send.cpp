@@ -18,6 +18,7 @@ constexpr std::size_t outputs_each_product = 4;  // coded frames made in one pas
 constexpr std::size_t packet_overhead_bytes = datagram_overhead_bytes + 28;  // on the wire, with IPv4 and UDP
 constexpr double slow_rate = 125e6;              // bytes per second: 1 Gbit/s
 constexpr std::size_t recode_rows = 8;           // of them are combined, while a neighbour is far from full rank
+constexpr std::size_t recode_rows_fast = 4;      // where the processor, not the link, is the limit
 constexpr std::size_t seed_bytes = 8;
 constexpr Duration weigh_every_min = microseconds(250);
 constexpr Duration weigh_every_max = milliseconds(20);
@@ -394,7 +395,8 @@ std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::siz
   const std::size_t k = message.header.k;
   const std::size_t held = generation.held;
   const bool is_nearly_done = generation.flows[f].deficit <= k / 8;
-  const std::size_t used = is_nearly_done ? held : std::min(held, recode_rows);
+  const std::size_t newest = count == 1 ? recode_rows : recode_rows_fast;
+  const std::size_t used = is_nearly_done ? held : std::min(held, newest);
   std::array<const std::uint8_t*, k_wire_max> rows;
   for (std::size_t i = 0; i < used; ++i) rows[i] = generation.rows[held - 1 - i] - k;
   std::array<std::uint8_t*, outputs_each_product> frames;
