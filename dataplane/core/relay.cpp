@@ -418,14 +418,14 @@ void Relay::State::update_deadline(Instant now, const Outbox& out) noexcept {
   const bool has_events = !deliveries.is_empty() || !outcomes.is_empty() || !gone.is_empty();
   const bool has_work = !decodes.is_empty() || !idle_decodes.is_empty() || !hashes.is_empty() || !loads.is_empty() ||
                         is_outbox_short || (out.events_left() == 0 && has_events);
-  if (has_work) {
-    deadline = now;
-    return;
-  }
   if (messages.live() == 0) {
     housekeep_at = never;
   } else if (housekeep_at == never || housekeep_at < now) {
     housekeep_at = now + housekeep_every;
+  }
+  if (has_work) {
+    deadline = now;
+    return;
   }
   deadline = housekeep_at;
   for (const PeerIndex p : up_peers) {

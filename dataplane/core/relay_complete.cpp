@@ -201,6 +201,7 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
   }
   message.state = MessageState::receiving;
   messages.resume(slot);
+  note_unsettled(slot);
   message.generations_hashed = 0;
   messages.hasher(slot).reset();
   message.progress_at = now;
