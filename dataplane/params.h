@@ -38,6 +38,9 @@ struct RelayParams {
   double start_mult = 1.0;                  // unsolicited start allowance over all next hops, in messages
   bool verify_before_forward = true;        // false: relay singles and open messages before the signature check
   std::uint64_t rate_bytes_per_second_max = 0;  // pacing cap over all peers; 0 = none
+  std::uint16_t cell_shard_bytes = 1472;    // room for one shard in a cell: a multiple of 64, none is longer
+  std::uint16_t shard_bytes_elided = 0;     // of each coded frame, charged to pacing though not carried (short shards)
+  std::uint16_t link_frames_max = 4096;     // frames in flight on one link
 };
 
 }  // namespace corelay::dataplane

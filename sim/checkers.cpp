@@ -121,7 +121,7 @@ Findings check_drops(const Results& results) {
            Counter::rx_coded_after_complete_total, Counter::drop_unknown_message_total,
            Counter::drop_geometry_total});
   const std::uint64_t received = sum({Counter::rx_coded_total});
-  if (coded > received || received > coded + sum({Counter::drop_peer_limit_total})) {
+  if (coded > received || received > coded + sum({Counter::drop_flow_limit_total})) {
     equal(found, "coded frames received, and what became of them", received, coded);
   }
   equal(found, "messages delivered, and deliveries seen", sum({Counter::messages_delivered_total}),

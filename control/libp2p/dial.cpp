@@ -93,14 +93,14 @@ void Swarm::connect(const std::shared_ptr<Dial>& dial, std::vector<Tcp::endpoint
   const auto targets = std::make_shared<std::vector<Tcp::endpoint>>(std::move(endpoints));
   boost::asio::async_connect(
       dial->socket, *targets,
-      [weak = weak_from_this(), dial, targets](const error_code& error, const Tcp::endpoint&) {
+      [weak = weak_from_this(), dial, targets](const error_code& error, const Tcp::endpoint& reached) {
         const auto self = weak.lock();
         if (!self || self->loop_->is_stopped || dial->waiting.empty()) return;
         if (error)
           return self->finish_dial(dial, tl::make_unexpected(connect_error(dial->address, error)));
         dial->connection =
             self->add_connection(std::move(dial->socket), Role::dialer,
-                                 dial->address.without_peer(), dial->address.peer_id())
+                                 multiaddr_of(reached), dial->address.peer_id())
                 .get();
       });
 }

@@ -8,6 +8,7 @@ namespace corelay::mesh {
 namespace {
 
 constexpr Duration dial_patience = dataplane::seconds(30);
+constexpr Duration refused_pause = dataplane::seconds(600);
 constexpr unsigned failures_forgotten = 6;  // of a peer heard of
 
 bool same_target(const PeerAddresses& a, const PeerAddresses& b) {
@@ -105,6 +106,11 @@ void AddressBook::on_disconnected(Instant now, const std::string& peer, Rng& rng
   if (known != known_.end()) mark(known->second.tries);
 }
 
+void AddressBook::on_refused(Instant now, const std::string& peer) {
+  const auto known = known_.find(peer);
+  if (known != known_.end()) known->second.refused_until = now + refused_pause;
+}
+
 void AddressBook::on_dialled(Instant now, const PeerAddresses& target, const std::string& peer,
                              bool is_connected, Rng& rng) {
   for (Bootstrap& bootstrap : bootstraps_) {
@@ -190,10 +196,11 @@ void AddressBook::plan_known(Instant now, Rng& rng, std::size_t open, MeshOutbox
         continue;
       }
     }
-    if (tries.next <= now) {
+    const Instant next = std::max(tries.next, here->second.refused_until);
+    if (next <= now) {
       due.push_back(&here->second);
     } else {
-      later = std::min(later, tries.next);
+      later = std::min(later, next);
     }
   }
   for (; open < params_.connections_target && !due.empty(); ++open) {

@@ -33,6 +33,7 @@ class AddressBook {
 
   void on_connected(Instant now, const std::string& peer);
   void on_disconnected(Instant now, const std::string& peer, Rng& rng);
+  void on_refused(Instant now, const std::string& peer);
   void on_dialled(Instant now, const PeerAddresses& target, const std::string& peer,
                   bool is_connected, Rng& rng);
   void on_dial_failed(Instant now, const PeerAddresses& target, Rng& rng);
@@ -63,6 +64,7 @@ class AddressBook {
   struct Known {
     PeerAddresses who;
     bool is_told_by_itself = false;
+    Instant refused_until{};
     Tries tries;
   };
 

@@ -86,6 +86,11 @@ void Mesh::on_session_lost(Instant now, const std::string& peer, MeshOutbox& out
   state.finish(now, out);
 }
 
+void Mesh::on_refused(Instant now, const std::string& peer, MeshOutbox& out) {
+  state_->book.on_refused(now, peer);
+  state_->finish(now, out);
+}
+
 void Mesh::on_dialled(Instant now, const PeerAddresses& target, const std::string& peer,
                       MeshOutbox& out) {
   state_->book.on_dialled(now, target, peer, state_->peers.count(peer) != 0, state_->rng);

@@ -112,6 +112,9 @@ class Mesh {
   /// The session with a connected peer is ready: only such peers enter routes.
   void on_session(Instant now, const std::string& peer, MeshOutbox& out);
   void on_session_lost(Instant now, const std::string& peer, MeshOutbox& out);
+  /// The peer does not belong here (another cluster, other settings): where it is only heard of, it is not dialled for
+  /// ten minutes; a bootstrap peer is dialled with growing pauses as always.
+  void on_refused(Instant now, const std::string& peer, MeshOutbox& out);
   /// How a Dial ended; a Dial never answered counts as failed after 30 s. on_dialled names the peer
   /// that the target led to (which matters where the target had no name); on_connected comes as
   /// well, before or after, where the connection is new.

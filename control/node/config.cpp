@@ -40,8 +40,10 @@ template <class Name>
 tl::unexpected<Error> unknown(std::string_view what, std::string_view name, std::string_view origin, Name name_of) {
   std::vector<std::string> names;
   for (const auto& field : config_fields()) names.push_back(name_of(field));
+  const std::string near = nearest_name(name, names);
   return fail(ErrorCode::invalid_argument, "config",
-              fmt::format("unknown {} {} ({}): did you mean {}?", what, name, origin, nearest_name(name, names)));
+              fmt::format("unknown {} {} ({}): {}", what, name.substr(0, 128), origin,
+                          near.empty() ? "'corelayd config default' lists all" : "did you mean " + near + "?"));
 }
 
 tl::unexpected<Error> unknown_key(std::string_view name, std::string_view origin) {

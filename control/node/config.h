@@ -40,7 +40,6 @@ struct NodeConfig {
     std::string address = "0.0.0.0";
     std::uint16_t port = 7070;
     std::vector<std::string> announce;
-    std::vector<std::string> announce_udp;
     std::uint32_t dial_timeout_ms = 10000;
     std::uint32_t keepalive_ms = 15000;
     std::uint32_t connections_max = 256;
@@ -49,6 +48,7 @@ struct NodeConfig {
   struct Session {
     std::uint32_t timeout_ms = 10000;
     std::uint32_t rekey_s = 3600;
+    std::uint32_t exchanges_per_minute_max = 120;
   } session;
   struct Mesh {
     std::uint32_t degree_target = 6;

@@ -194,8 +194,11 @@ std::string field_text(const FieldInfo& field, const NodeConfig& config) {
 }
 
 std::string nearest_name(std::string_view wrong_name, const std::vector<std::string>& names) {
+  for (const auto& name : names) {  // a key without its section
+    if (!wrong_name.empty() && name.ends_with("." + std::string(wrong_name))) return name;
+  }
   std::string best;
-  std::size_t best_edits = static_cast<std::size_t>(-1);
+  std::size_t best_edits = std::clamp<std::size_t>(wrong_name.size() / 3, 1, 4) + 1;
   std::vector<std::size_t> row;
   const std::string_view left = wrong_name.substr(0, 128);
   for (const auto& name : names) {

@@ -25,7 +25,8 @@ namespace corelay::node {
 /// What a field takes, in words: "an integer from 1 to 65535".
 [[nodiscard]] std::string allowed_text(const FieldInfo& field);
 
-/// The name out of `names` with the fewest edits to `wrong`; empty when there are none.
+/// The name out of `names` with the fewest edits to `wrong`, or the same but for its section; empty where none is near
+/// enough to be a slip (a third of the letters, one to four).
 [[nodiscard]] std::string nearest_name(std::string_view wrong, const std::vector<std::string>& names);
 
 }  // namespace corelay::node

@@ -24,13 +24,15 @@ bool RecentTags::note(const dataplane::MessageTag& tag, dataplane::Instant now) 
 }
 
 Deliveries::Deliveries(boost::asio::io_context& io, boost::asio::thread_pool& pool, CommandQueue& commands,
-                       const Tracer& tracer, libp2p::PeerId self, RecentTags recent, bool has_traces)
+                       const Tracer& tracer, libp2p::PeerId self, RecentTags recent, OwnBounds bounds,
+                       bool has_traces)
     : io_(io),
       strand_(boost::asio::make_strand(pool.get_executor())),
       commands_(commands),
       tracer_(tracer),
       self_(std::move(self)),
       recent_(std::move(recent)),
+      bounds_(bounds),
       has_traces_(has_traces) {}
 
 void Deliveries::take(const dataplane::Delivered& delivered, const SubscriberList& clients,
@@ -52,13 +54,25 @@ void Deliveries::take(const dataplane::Delivered& delivered, const SubscriberLis
   });
 }
 
-void Deliveries::take_own(const std::shared_ptr<const dataplane::PreparedMessage>& message,
-                          const SubscriberList& clients, dataplane::Instant now) {
+Expected<void> Deliveries::take_own(const std::shared_ptr<const dataplane::PreparedMessage>& message,
+                                    const SubscriberList& clients, dataplane::Instant now) {
+  const std::size_t bytes = own_bytes_waiting_.load(std::memory_order_relaxed);
+  if (clients && (own_waiting() >= bounds_.messages_max ||
+                  (bytes != 0 && bytes + message->payload.size() > bounds_.bytes_max))) {
+    return fail(ErrorCode::unavailable, "publish",
+                "local clients of the topic have not been given the messages before this one yet "
+                "(publish.in_flight_max, publish.in_flight_bytes_max); try again");
+  }
   remember(message->header.id);
-  if (!clients || !recent_.note(message->tag, now)) return;
+  if (!clients || !recent_.note(message->tag, now)) return {};
+  own_waiting_.fetch_add(1, std::memory_order_relaxed);
+  own_bytes_waiting_.fetch_add(message->payload.size(), std::memory_order_relaxed);
   boost::asio::post(strand_, [this, message, clients] {
+    own_waiting_.fetch_sub(1, std::memory_order_relaxed);
+    own_bytes_waiting_.fetch_sub(message->payload.size(), std::memory_order_relaxed);
     hand_out(*clients, {message->header.topic(), message->payload, message->header.id, self_.text(), ""}, self_);
   });
+  return {};
 }
 
 void Deliveries::remember(const dataplane::MessageId& id) {

@@ -38,10 +38,17 @@ class RecentTags {
   std::deque<std::pair<dataplane::Instant, dataplane::MessageTag>> order_;
 };
 
+/// Bounds on own messages that wait for their turn to be handed out. Those from the mesh are bounded by the data plane,
+/// which keeps them until then.
+struct OwnBounds {
+  std::size_t messages_max = 0;
+  std::size_t bytes_max = 0;
+};
+
 class Deliveries {
  public:
   Deliveries(boost::asio::io_context& io, boost::asio::thread_pool& pool, CommandQueue& commands, const Tracer& tracer,
-             libp2p::PeerId self, RecentTags recent, bool has_traces);
+             libp2p::PeerId self, RecentTags recent, OwnBounds bounds, bool has_traces);
   Deliveries(const Deliveries&) = delete;
   Deliveries& operator=(const Deliveries&) = delete;
 
@@ -49,13 +56,15 @@ class Deliveries {
   /// from the control thread.
   void take(const dataplane::Delivered& delivered, const SubscriberList& clients, const libp2p::PeerId& upstream,
             dataplane::Instant now);
-  /// A message published here.
-  void take_own(const std::shared_ptr<const dataplane::PreparedMessage>& message, const SubscriberList& clients,
-                dataplane::Instant now);
+  /// A message published here. Errors: unavailable, where too much waits already; nothing is taken then.
+  [[nodiscard]] Expected<void> take_own(const std::shared_ptr<const dataplane::PreparedMessage>& message,
+                                        const SubscriberList& clients, dataplane::Instant now);
 
   /// Ids of the latest messages that came by, in hex, the oldest first. Control thread.
   [[nodiscard]] std::vector<std::string> recent_ids() const;
 
+  /// Own messages that wait to be handed out.
+  [[nodiscard]] std::size_t own_waiting() const noexcept { return own_waiting_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t delivered() const noexcept { return delivered_.load(std::memory_order_relaxed); }
 
  private:
@@ -69,6 +78,9 @@ class Deliveries {
   libp2p::PeerId self_;
   RecentTags recent_;
   std::deque<dataplane::MessageId> ids_;
+  OwnBounds bounds_;
+  std::atomic<std::size_t> own_waiting_{0};
+  std::atomic<std::size_t> own_bytes_waiting_{0};
   bool has_traces_;
   std::atomic<std::uint64_t> delivered_{0};
 };

@@ -82,6 +82,11 @@ void add_control(Families& families, const Node& node) {
   families.gauge("corelay_ready", "1 when a peer has a session and the node is not leaving", node.is_ready() ? 1 : 0);
   families.gauge("corelay_peers", "Connected peers", static_cast<double>(node.peers().status().size()));
   families.gauge("corelay_sessions", "Peers with a session", static_cast<double>(node.peers().sessions()));
+  families.counter("corelay_peers_refused_total", "Connections refused because cluster or mesh settings differ",
+                   static_cast<double>(node.peers().refused()));
+  families.counter("corelay_session_exchanges_refused_total",
+                   "Exchanges of keys not answered because the peer began too many (session.exchanges_per_minute_max)",
+                   static_cast<double>(node.peers().exchanges_refused()));
   const auto subscribed = node.peers().mesh().subscribed_topics();
   families.gauge("corelay_topics", "Topics with local clients", static_cast<double>(subscribed.size()));
   std::size_t mesh_peers = 0;
@@ -95,6 +100,8 @@ void add_control(Families& families, const Node& node) {
   families.gauge("corelay_publishes_in_flight", "Publishes under way", static_cast<double>(publisher.in_flight()));
   families.counter("corelay_client_deliveries_total", "Messages given to local clients, once for each client",
                    static_cast<double>(node.deliveries().delivered()));
+  families.gauge("corelay_own_deliveries_waiting", "Messages published here that wait for local clients",
+                 static_cast<double>(node.deliveries().own_waiting()));
   const SidecarCounts sidecar = node.sidecar().counts();
   families.gauge("corelay_sidecar_streams", "Open sidecar streams", static_cast<double>(sidecar.streams));
   families.counter("corelay_sidecar_dropped_messages_total", "Messages dropped because their client read too slowly",

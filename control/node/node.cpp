@@ -90,8 +90,10 @@ Node::~Node() {
   api_.reset();
   pool_.stop();
   pool_.join();
+  spdlog::debug("leaving: the threads that hash and sign have ended");
   if (peers_) peers_->stop();
   host_.stop();
+  spdlog::debug("leaving: connections are closed");
   dataplane_.reset();  // reads messages of publisher_ until here
 }
 
@@ -102,16 +104,10 @@ Expected<void> Node::open(const libp2p::Identity& identity) {
   if (!bootstrap) return tl::make_unexpected(bootstrap.error());
   if (auto opened = open_transport(); !opened) return opened;
 
-  for (const auto& address : settings.p2p.announce_udp) {
-    if (!endpoint_of(address)) {
-      return fail(ErrorCode::invalid_argument, "config", "p2p.announce_udp: " + address + " is not an IP address");
-    }
-  }
   SessionTerms terms;
   terms.wire = relay_params(settings).wire;
   terms.cluster_id = settings.node.cluster_id;
   terms.udp_port = dataplane_->lcores().front().port;
-  terms.udp_addresses = settings.p2p.announce_udp;
   terms.path_mtu_bytes = settings.relay.path_mtu_bytes;
   terms.timeout = std::chrono::milliseconds(settings.session.timeout_ms);
 
@@ -122,7 +118,8 @@ Expected<void> Node::open(const libp2p::Identity& identity) {
                         [this](const auto& message, const auto& origin) { on_published(message, origin); }});
   deliveries_ = std::make_unique<Deliveries>(
       io_, pool_, *commands_, tracer_, identity.peer_id(),
-      RecentTags(settings.relay.seen_max, dataplane::seconds(settings.relay.seen_s)), settings.sidecar.traces);
+      RecentTags(settings.relay.seen_max, dataplane::seconds(settings.relay.seen_s)),
+      OwnBounds{settings.publish.in_flight_max, settings.publish.in_flight_bytes_max}, settings.sidecar.traces);
   peers_ = std::make_unique<Peers>(io_, host_, *commands_, settings, terms, addresses_,
                                    [this](const mesh::Traced& traced) { on_traced(traced); });
 
@@ -210,12 +207,14 @@ void Node::on_event(const dataplane::Event& event) {
 }
 
 /// A message of ours is about to enter the data plane: it needs a route, and local clients get it now.
-bool Node::on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message) {
+Expected<void> Node::on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message) {
   const std::string topic(message->header.topic());
   const SubscriberList clients = subscribers_.of(topic);
-  if (!clients && !keep_route(topic)) return false;
-  deliveries_->take_own(message, clients, monotonic_now());
-  return true;
+  if (!clients && !keep_route(topic)) {
+    return fail(ErrorCode::unavailable, "publish",
+                fmt::format("no route: the node has relay.topics_max = {} topics in use", config().relay.topics_max));
+  }
+  return deliveries_->take_own(message, clients, monotonic_now());
 }
 
 /// A route is kept for a minute: asking once a second is enough, however many messages pass.
@@ -278,8 +277,12 @@ void Node::subscribe(const SubscriberPtr& client, std::vector<std::string> topic
       }
       topic_names_[topic_hash(topic)] = topic;
       if (!peers_->subscribe(topic)) {
-        spdlog::warn("topic \"{}\" cannot be joined: relay.topics_max = {} topics are in use", topic,
-                     config().relay.topics_max);
+        const std::string why = fmt::format("the node has relay.topics_max = {} topics in use; topic \"{}\" cannot be "
+                                            "joined", config().relay.topics_max, topic);
+        if (repeats_.due("subscribe", monotonic_now())) spdlog::warn("subscribe: {}", why);
+        subscribers_.remove(topic, client);
+        topic_names_.erase(topic_hash(topic));
+        client->on_refused(topic, tracer_.rejected({}, topic, why));
       }
     }
     set_shard_tracing();
@@ -325,9 +328,15 @@ void Node::wait_drained(std::function<void()> done) {
     });
     return;
   }
+  if (const std::size_t unfinished = publisher_->in_flight(); unfinished != 0) {
+    spdlog::warn("leaving: {} publishes were not taken by any peer within node.drain_ms = {}; they are refused",
+                 unfinished, config().node.drain_ms);
+  }
   publisher_->abandon();
   peers_->stop();
+  spdlog::debug("leaving: said goodbye to peers");
   sidecar_->stop();
+  spdlog::debug("leaving: said goodbye to clients");
   drain_timer_.expires_after(goodbye_time);
   drain_timer_.async_wait([done = std::move(done)](const boost::system::error_code& error) {
     if (!error) done();

@@ -21,6 +21,7 @@
 #include "control/node/deliveries.h"
 #include "control/node/peers.h"
 #include "control/node/publisher.h"
+#include "control/node/repeats.h"
 #include "control/node/subscribers.h"
 #include "control/node/system_stats.h"
 #include "dataplane/dataplane.h"
@@ -53,7 +54,7 @@ class Node {
   [[nodiscard]] PublishQueue make_publish_queue() { return publisher_->make_queue(); }
   /// The outcome comes by request.done, once, from any thread. At most publish.in_flight_max are taken on.
   void publish(const PublishQueue& queue, PublishRequest request) { publisher_->publish(queue, std::move(request)); }
-  /// Topics that cannot be joined are logged and left out.
+  /// A topic that cannot be joined is left out, and the client hears why by on_refused().
   void subscribe(const SubscriberPtr& client, std::vector<std::string> topics);
   void unsubscribe(const SubscriberPtr& client, std::string topic);
   void remove(const SubscriberPtr& client);
@@ -86,7 +87,7 @@ class Node {
   void on_event(const dataplane::Event& event);
   void on_traced(const mesh::Traced& traced);
   void on_shard_traced(const dataplane::ShardTraced& shard);
-  bool on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message);
+  Expected<void> on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message);
   bool keep_route(const std::string& topic);
   void on_published(const dataplane::PreparedMessage& message, const SubscriberPtr& origin);
   void trace_to(const SubscriberList& clients, const SharedResponse& trace, const SubscriberPtr& but);
@@ -113,6 +114,7 @@ class Node {
   std::atomic<bool> is_poll_posted_{false};
   bool is_draining_ = false;
   bool is_tracing_shards_ = false;
+  Repeats repeats_{dataplane::seconds(60), 16};
   boost::asio::steady_timer drain_timer_;
   std::chrono::steady_clock::time_point drain_until_;
 };

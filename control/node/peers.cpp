@@ -2,6 +2,7 @@
 // in peers_session.cpp.
 #include "control/node/peers.h"
 
+#include <fmt/format.h>
 #include <sodium.h>
 #include <spdlog/spdlog.h>
 
@@ -18,6 +19,11 @@ using dataplane::seconds;
 // A peer is dropped when its score passes this; the score halves every ten seconds.
 constexpr double fault_score_max = 20;
 constexpr double fault_half_life_s = 10;
+// The same line about the same peer is logged again after this.
+constexpr auto log_pause = seconds(300);
+constexpr std::size_t log_lines_max = 4096;
+// A peer that is refused gets this long to read why and to leave by itself.
+constexpr std::chrono::milliseconds refusal_grace{500};
 
 mesh::MeshParams mesh_params(const NodeConfig& config) {
   const auto& from = config.mesh;
@@ -33,6 +39,10 @@ mesh::MeshParams mesh_params(const NodeConfig& config) {
   to.redial_max = milliseconds(from.redial_max_ms);
   to.topics_max = config.relay.topics_max;
   return to;
+}
+
+std::string times_text(std::uint64_t held_back) {
+  return held_back == 0 ? "" : fmt::format("; {} times more since this was last said", held_back);
 }
 
 std::uint64_t random_seed() {
@@ -58,7 +68,9 @@ Peers::Peers(boost::asio::io_context& io, libp2p::Host& host, CommandQueue& comm
       traced_(std::move(traced)),
       mesh_(mesh_params(config), host.peer_id().text(), std::move(own_addresses), random_seed()),
       tick_(io),
-      indexes_(config.relay.peers_max, config.dataplane.lanes) {
+      indexes_(config.relay.peers_max, config.dataplane.lanes),
+      exchange_rates_(config.session.exchanges_per_minute_max, std::size_t{4} * config.relay.peers_max),
+      repeats_(log_pause, log_lines_max) {
   randombytes_buf(&last_key_id_, sizeof last_key_id_);
 }
 
@@ -130,8 +142,32 @@ void Peers::on_disconnected(const libp2p::PeerId& id) {
 
 void Peers::drop(const PeerPtr& peer, std::string_view why) {
   if (!is_current(peer)) return;
-  spdlog::info("peer {} is dropped: {}", peer->id.text(), why);
+  const std::string line = fmt::format("peer {} is dropped: {}", peer->id.text(), why);
+  const auto held_back = peer->is_refused ? std::nullopt : repeats_.due(line, monotonic_now());
+  if (held_back) {
+    spdlog::info("{}{}", line, times_text(*held_back));
+  } else {
+    spdlog::debug("{}", line);
+  }
   host_.disconnect(peer->id);
+}
+
+/// Says once what does not match, and keeps the mesh from dialling it at every turn.
+void Peers::refuse(const PeerPtr& peer, const std::string& why, bool is_dialer) {
+  ++refused_;
+  peer->is_refused = true;
+  const std::string line = fmt::format("peer {} is refused: {}", peer->id.text(), why);
+  if (const auto held_back = repeats_.due(line, monotonic_now())) {
+    spdlog::warn("{} (at {}){}", line, peer->remote.text(), times_text(*held_back));
+  } else {
+    spdlog::debug("{}", line);
+  }
+  tell_mesh_refused(peer);
+  if (is_dialer) return drop(peer, why);
+  peer->timer.expires_after(refusal_grace);
+  peer->timer.async_wait([this, peer, why](const boost::system::error_code& error) {
+    if (!error) drop(peer, why);
+  });
 }
 
 /// A libp2p peer of another kind: it may stay connected (identify, ping), but the mesh has no use for it.

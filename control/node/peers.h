@@ -1,10 +1,11 @@
 /// The node's peers: drives the mesh with libp2p connections, agrees on a session with each peer, and tells the data
 /// plane about sessions and routes. Everything runs on the control thread.
 ///
-/// A peer goes through: connected (libp2p) -> control stream each way (/corelay/mesh/1) -> session (/corelay/session/1)
-/// -> routes. Who dialled the connection opens the session; a listener that waited in vain opens it itself. When both
-/// open one at once, the one of the greater peer id stands. Losing a control stream or a first session ends the
-/// connection, and the mesh dials again.
+/// A peer goes through: connected (libp2p) -> control stream each way (/corelay/mesh/1) and session
+/// (/corelay/session/1) -> routes. Nothing is said or read on the control streams before the session stands: a node of
+/// another cluster learns nothing of this one, and is passed on to nobody. Who dialled the connection opens the
+/// session; a listener that waited in vain opens it itself. When both open one at once, the one of the greater peer id
+/// stands. Losing a control stream or a first session ends the connection, and the mesh dials again.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -22,6 +23,8 @@
 #include "control/node/commands.h"
 #include "control/node/config.h"
 #include "control/node/peer_indexes.h"
+#include "control/node/peer_rates.h"
+#include "control/node/repeats.h"
 #include "control/node/session.h"
 
 namespace corelay::node {
@@ -69,6 +72,9 @@ class Peers {
   /// The peer behind an index, also while it is going away; null for none.
   [[nodiscard]] const libp2p::PeerId* peer_at(dataplane::PeerIndex index) const;
   [[nodiscard]] std::size_t sessions() const noexcept { return sessions_; }
+  /// Since start: peers refused for what does not match, counted each time; exchanges refused for coming too often.
+  [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
+  [[nodiscard]] std::uint64_t exchanges_refused() const noexcept { return exchanges_refused_; }
   [[nodiscard]] const mesh::Mesh& mesh() const noexcept { return mesh_; }
   [[nodiscard]] std::vector<PeerStatus> status() const;
 
@@ -79,6 +85,7 @@ class Peers {
     libp2p::Multiaddr remote;
     std::string agent;
     bool is_outbound = false;
+    bool is_refused = false;   // it does not belong here, and has been told
     bool is_foreign = false;   // a libp2p peer that does not speak our protocols
     bool is_opening = false;   // a session stream of ours is being negotiated
     bool is_dialer = false;    // of the exchange under way, else of the session
@@ -88,8 +95,9 @@ class Peers {
     std::shared_ptr<SessionExchange> exchange;
     boost::asio::steady_timer timer;  // first the wait for the peer's session, then the rekey
     libp2p::StreamPtr mesh_in;
+    libp2p::StreamPtr mesh_read;  // mesh_in once it is being read
     libp2p::StreamPtr mesh_out;
-    std::deque<std::vector<std::uint8_t>> unsent;  // control messages until mesh_out is open
+    std::deque<std::vector<std::uint8_t>> unsent;  // control messages until mesh_out is open and the session stands
     std::size_t unsent_bytes = 0;
     double fault_score = 0;
     dataplane::Instant fault_time{};
@@ -101,6 +109,7 @@ class Peers {
   void on_connected(const libp2p::ConnectionInfo& info);
   void on_disconnected(const libp2p::PeerId& id);
   void drop(const PeerPtr& peer, std::string_view why);
+  void refuse(const PeerPtr& peer, const std::string& why, bool is_dialer);
   void set_foreign(const PeerPtr& peer);
   [[nodiscard]] PeerPtr find(const libp2p::PeerId& id) const;
   [[nodiscard]] PeerPtr find(const std::string& name) const;
@@ -113,9 +122,11 @@ class Peers {
   void tell_mesh_connected(const PeerPtr& peer);
   void tell_mesh_disconnected(const PeerPtr& peer);
   void tell_mesh_session(const PeerPtr& peer);
+  void tell_mesh_refused(const PeerPtr& peer);
   void act(const mesh::MeshAction& action);
   void dial(const mesh::PeerAddresses& target, std::size_t next);
   void send_control(const std::string& name, std::vector<std::uint8_t> bytes);
+  void begin_control(const PeerPtr& peer);
   void install_route(const mesh::RouteChanged& route);
   void open_mesh_stream(const PeerPtr& peer);
   void accept_mesh_stream(libp2p::StreamPtr stream);
@@ -148,6 +159,10 @@ class Peers {
   PeerIndexes indexes_;
   std::uint32_t last_key_id_ = 0;
   std::size_t sessions_ = 0;
+  PeerRates exchange_rates_;
+  Repeats repeats_;
+  std::uint64_t refused_ = 0;
+  std::uint64_t exchanges_refused_ = 0;
 };
 
 }  // namespace corelay::node

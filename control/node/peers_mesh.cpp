@@ -108,6 +108,10 @@ void Peers::tell_mesh_session(const PeerPtr& peer) {
   });
 }
 
+void Peers::tell_mesh_refused(const PeerPtr& peer) {
+  with_mesh([&](auto now, auto& out) { mesh_.on_refused(now, peer->id.text(), out); });
+}
+
 /// Tries the addresses of a target one after the other.
 void Peers::dial(const mesh::PeerAddresses& target, std::size_t next) {
   const auto fail_dial = [&] { with_mesh([&](auto now, auto& out) { mesh_.on_dial_failed(now, target, out); }); };
@@ -152,7 +156,7 @@ void Peers::install_route(const mesh::RouteChanged& route) {
 void Peers::send_control(const std::string& name, std::vector<std::uint8_t> bytes) {
   const auto peer = find(name);
   if (!peer || peer->is_foreign) return;
-  if (peer->mesh_out) {
+  if (peer->mesh_out && peer->has_session) {
     // What cannot be queued would leave the peer with a wrong picture of us: better start afresh.
     if (!peer->mesh_out->write_message(bytes)) drop(peer, "it does not read its control stream");
     return;
@@ -160,6 +164,22 @@ void Peers::send_control(const std::string& name, std::vector<std::uint8_t> byte
   peer->unsent_bytes += bytes.size();
   peer->unsent.push_back(std::move(bytes));
   if (peer->unsent_bytes > unsent_bytes_max) drop(peer, "its control stream does not open");
+}
+
+/// Once the session stands, and again for each new control stream: says what has waited, and reads.
+void Peers::begin_control(const PeerPtr& peer) {
+  if (!peer->has_session || !is_current(peer)) return;
+  if (peer->mesh_out) {
+    for (const auto& message : peer->unsent) {
+      if (!peer->mesh_out->write_message(message)) return drop(peer, "it does not read its control stream");
+    }
+    peer->unsent.clear();
+    peer->unsent_bytes = 0;
+  }
+  if (peer->mesh_in && peer->mesh_read != peer->mesh_in) {
+    peer->mesh_read = peer->mesh_in;
+    read_control(peer, peer->mesh_in);
+  }
 }
 
 void Peers::open_mesh_stream(const PeerPtr& peer) {
@@ -171,11 +191,8 @@ void Peers::open_mesh_stream(const PeerPtr& peer) {
     }
     const libp2p::StreamPtr stream = *opened;
     peer->mesh_out = stream;
-    for (const auto& message : peer->unsent) {
-      if (!stream->write_message(message)) return drop(peer, "it does not read its control stream");
-    }
-    peer->unsent.clear();
-    peer->unsent_bytes = 0;
+    begin_control(peer);
+    if (!is_current(peer)) return;
     // Nothing is ever written to us here: reading shows when the stream ends.
     stream->read_some(1, [this, peer, stream](const auto&) {
       if (is_current(peer) && peer->mesh_out == stream) drop(peer, "it closed its control stream");
@@ -196,8 +213,8 @@ void Peers::accept_mesh_stream(libp2p::StreamPtr stream) {
     tell_mesh_connected(peer);
     if (!is_current(peer)) return;
   }
-  peer->mesh_in = stream;
-  read_control(peer, stream);
+  peer->mesh_in = std::move(stream);
+  begin_control(peer);
 }
 
 void Peers::read_control(const PeerPtr& peer, const libp2p::StreamPtr& stream) {

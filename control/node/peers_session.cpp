@@ -47,6 +47,15 @@ void Peers::open_session(const PeerPtr& peer, bool is_rekey) {
 void Peers::accept_session(libp2p::StreamPtr stream) {
   const auto peer = is_stopped_ ? nullptr : find(stream->peer());
   if (!peer) return stream->reset();
+  if (peer->is_refused) return stream->reset();
+  if (!exchange_rates_.take(peer->id, monotonic_now())) {
+    ++exchanges_refused_;
+    if (repeats_.due("exchanges of " + peer->id.text(), monotonic_now())) {
+      spdlog::warn("peer {} asks for new keys too often (session.exchanges_per_minute_max): it is not answered",
+                   peer->id.text());
+    }
+    return stream->reset();
+  }
   const bool ours_is_under_way = peer->is_opening || (peer->exchange && peer->is_dialer);
   if (ours_is_under_way && host_.peer_id().text() > peer->id.text()) return stream->reset();
   peer->is_opening = false;
@@ -77,9 +86,7 @@ void Peers::on_exchanged(const PeerPtr& peer, bool is_dialer, bool is_rekey_aske
       spdlog::warn("peer {}: new keys failed: {}", name, outcome.error().describe());
       return rekey_later(peer, rekey_retry);
     }
-    if (outcome.error().code == ErrorCode::permission_denied) {
-      spdlog::warn("peer {} at {} is refused: {}", name, peer->remote.text(), outcome.error().what);
-    }
+    if (outcome.error().code == ErrorCode::permission_denied) return refuse(peer, outcome.error().what, is_dialer);
     return drop(peer, outcome.error().describe());
   }
   const bool is_rekey = peer->has_session && (is_dialer ? is_rekey_asked
@@ -91,7 +98,8 @@ void Peers::on_exchanged(const PeerPtr& peer, bool is_dialer, bool is_rekey_aske
   }
   if (peer->has_session && !is_rekey) end_session(peer);  // the peer has started anew
   if (!is_current(peer)) return;                          // the mesh gave it up
-  auto endpoint = outcome->endpoint ? outcome->endpoint : endpoint_of(peer->remote.host());
+  // Never an address that the peer only names: it could be anybody's, and everything we send would go there.
+  auto endpoint = endpoint_of(peer->remote.host());
   if (!endpoint) return drop(peer, "its UDP address is unknown");
   endpoint->port = outcome->udp_port;
   if (!is_rekey) {
@@ -101,7 +109,7 @@ void Peers::on_exchanged(const PeerPtr& peer, bool is_dialer, bool is_rekey_aske
   }
   peer->keys = outcome->keys;
   peer->has_session = true;
-  commands_.all(dataplane::PeerUp{peer->index, *endpoint, outcome->keys, outcome->path_mtu_bytes});
+  commands_.all(dataplane::PeerUp{peer->index, *endpoint, outcome->keys, terms_.path_mtu_bytes});
   if (is_dialer) rekey_later(peer, rekey_);
   if (is_rekey) {
     spdlog::debug("peer {}: new keys", name);
@@ -109,7 +117,8 @@ void Peers::on_exchanged(const PeerPtr& peer, bool is_dialer, bool is_rekey_aske
   }
   if (!is_dialer) peer->timer.cancel();
   spdlog::info("peer {} has a session: UDP {} port {}, path MTU {}", name, peer->remote.host(), endpoint->port,
-               outcome->path_mtu_bytes);
+               terms_.path_mtu_bytes);
+  begin_control(peer);
   tell_mesh_session(peer);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
 
@@ -39,6 +40,7 @@ void Publisher::publish(const PublishQueue& queue, PublishRequest request) {
   };
   if (is_closed_.load(std::memory_order_relaxed)) return refuse(ErrorCode::unavailable, "the node is stopping");
   const std::size_t bytes = request.payload.size();
+  if (bytes > params_.wire.message_bytes_max) return refuse(ErrorCode::too_large, too_large(bytes).what);
   if (in_flight_.fetch_add(1, std::memory_order_relaxed) >= in_flight_max_) {
     in_flight_.fetch_sub(1, std::memory_order_relaxed);
     return refuse(ErrorCode::unavailable,
@@ -74,9 +76,7 @@ void Publisher::enter(Pending pending) {
   if (is_closed_.load(std::memory_order_relaxed)) {
     return answer(pending, fail(ErrorCode::unavailable, "publish", "the node is stopping"));
   }
-  if (!events_.entering(pending.message)) {
-    return answer(pending, fail(ErrorCode::unavailable, "publish", "no route: relay.topics_max topics are in use"));
-  }
+  if (auto entered = events_.entering(pending.message); !entered) return answer(pending, std::move(entered));
   const auto message = pending.message;
   pending_.emplace(message.get(), std::move(pending));
   commands_.lane(message->tag, dataplane::Publish{message.get()});
@@ -97,24 +97,37 @@ void Publisher::on_failed(const dataplane::PreparedMessage* message, dataplane::
   if (at == pending_.end()) return;
   Pending pending = std::move(at->second);
   pending_.erase(at);
-  if (!pending.is_answered) answer(pending, tl::make_unexpected(failure(reason)));
+  if (!pending.is_answered) answer(pending, tl::make_unexpected(failure(*message, reason)));
 }
 
-Error Publisher::failure(dataplane::PublishFailure reason) const {
+Error Publisher::too_large(std::size_t bytes) const {
+  return {ErrorCode::too_large, "publish",
+          fmt::format("message of {} bytes is over relay.message_bytes_max = {} bytes (OPTIMUM_MAX_MSG_SIZE)", bytes,
+                      params_.wire.message_bytes_max)};
+}
+
+Error Publisher::failure(const dataplane::PreparedMessage& message, dataplane::PublishFailure reason) const {
+  const auto is_twin = [&](const auto& other) {
+    return other.first->tag == message.tag && !other.second.is_answered;
+  };
   using dataplane::PublishFailure;
   switch (reason) {
     case PublishFailure::duplicate:
+      if (std::any_of(pending_.begin(), pending_.end(), is_twin)) {
+        return {ErrorCode::already_exists, "publish",
+                fmt::format("duplicate: an earlier publish of the same bytes on this topic is still under way (it may "
+                            "wait {} ms for a peer, publish.hold_ms) and will be answered on its own", hold_ms_)};
+      }
       return {ErrorCode::already_exists, "publish",
-              fmt::format("duplicate: the same bytes went through this topic within {} s",
-                          params_.seen_time.ns / 1'000'000'000)};
+              fmt::format("duplicate: this node took the same bytes on this topic less than {} s ago (relay.seen_s), "
+                          "and carries them once", params_.seen_time.ns / 1'000'000'000)};
     case PublishFailure::no_peers:
       return {ErrorCode::unavailable, "publish",
               fmt::format("no peers: nobody took part in the topic for {} ms (publish.hold_ms)", hold_ms_)};
     case PublishFailure::memory_full:
       return {ErrorCode::unavailable, "publish", "memory full: the relay holds as many messages as it may; try again"};
     case PublishFailure::too_large:
-      return {ErrorCode::too_large, "publish",
-              fmt::format("message is over relay.message_bytes_max ({} bytes)", params_.wire.message_bytes_max)};
+      return too_large(message.payload.size());
   }
   return {ErrorCode::internal, "publish", "unknown reason"};
 }

@@ -45,8 +45,8 @@ struct PublishRequest {
 class Publisher {
  public:
   struct Events {
-    /// A message is about to enter the data plane; false refuses it (no route can be kept). Control thread.
-    std::function<bool(const std::shared_ptr<const dataplane::PreparedMessage>&)> entering;
+    /// A message is about to enter the data plane; an error refuses it with its text. Control thread.
+    std::function<Expected<void>(const std::shared_ptr<const dataplane::PreparedMessage>&)> entering;
     /// It has been published. Control thread, before the client hears it.
     std::function<void(const dataplane::PreparedMessage&, const SubscriberPtr& origin)> published;
   };
@@ -81,7 +81,8 @@ class Publisher {
   void prepare(PublishRequest request, std::size_t bytes);
   void enter(Pending pending);
   void answer(Pending& pending, Expected<void> outcome);
-  [[nodiscard]] Error failure(dataplane::PublishFailure reason) const;
+  [[nodiscard]] Error failure(const dataplane::PreparedMessage& message, dataplane::PublishFailure reason) const;
+  [[nodiscard]] Error too_large(std::size_t bytes) const;
 
   boost::asio::io_context& io_;
   boost::asio::thread_pool& pool_;

@@ -73,27 +73,34 @@ Expected<void> check_hello(const SessionHello& hello, const SessionTerms& terms)
     return refuse(fmt::format("the peer belongs to cluster \"{}\", we belong to \"{}\" (node.cluster_id)",
                               hello.cluster_id(), terms.cluster_id));
   }
-  const auto own_hash = mesh_hash(terms.wire, terms.cluster_id);
+  const auto differs = [&](std::string_view setting, std::uint32_t theirs, std::uint32_t ours) {
+    return refuse(fmt::format("the peer has {0} = {1}, we have {0} = {2}: every node of a mesh needs the same", setting,
+                              theirs, ours));
+  };
+  if (hello.path_mtu_bytes() != terms.path_mtu_bytes) {
+    return differs("relay.path_mtu_bytes", hello.path_mtu_bytes(), terms.path_mtu_bytes);
+  }
+  if (hello.lanes() != terms.wire.lanes) return differs("dataplane.lanes", hello.lanes(), terms.wire.lanes);
+  const auto own_hash = mesh_hash(terms.wire, terms.path_mtu_bytes, terms.cluster_id);
   if (as_bytes(hello.mesh_hash()).size() != own_hash.size() ||
       !std::equal(own_hash.begin(), own_hash.end(), as_bytes(hello.mesh_hash()).begin())) {
-    return refuse(fmt::format("the peer's mesh settings differ; ours: dataplane.lanes = {}", terms.wire.lanes));
+    return refuse("the peer's mesh hash is another although its settings are ours: is it of another version?");
   }
   const auto malformed = [](std::string what) { return fail(ErrorCode::malformed, "session", std::move(what)); };
   if (hello.ephemeral_key().size() != key_bytes) return malformed("the peer's ephemeral key is not 32 bytes");
   if (hello.key_id() == 0) return malformed("the peer's key id is 0");
   if (hello.udp_port() == 0 || hello.udp_port() > 65535) return malformed("the peer's UDP port is out of range");
-  if (hello.path_mtu_bytes() < 576 || hello.path_mtu_bytes() > 1972) {
-    return malformed(fmt::format("the peer's path MTU of {} is not from 576 to 1972", hello.path_mtu_bytes()));
-  }
   return {};
 }
 
 }  // namespace
 
-std::array<std::uint8_t, 32> mesh_hash(const dataplane::WireParams& wire, std::string_view cluster_id) {
-  std::array<std::uint8_t, 6> numbers{};
+std::array<std::uint8_t, 32> mesh_hash(const dataplane::WireParams& wire, std::uint16_t path_mtu_bytes,
+                                       std::string_view cluster_id) {
+  std::array<std::uint8_t, 8> numbers{};
   store_le(numbers.data(), wire_version);
   store_le(numbers.data() + 4, wire.lanes);
+  store_le(numbers.data() + 6, path_mtu_bytes);
   return sha256(joined({as_bytes("corelay-mesh-1"), numbers, as_bytes(cluster_id)}));
 }
 
@@ -152,16 +159,16 @@ std::vector<std::uint8_t> SessionExchange::State::make_hello() {
   randombytes_buf(secret.data(), secret.size());
   std::array<std::uint8_t, key_bytes> public_key{};
   crypto_scalarmult_base(public_key.data(), secret.data());
-  const auto hash = mesh_hash(terms.wire, terms.cluster_id);
+  const auto hash = mesh_hash(terms.wire, terms.path_mtu_bytes, terms.cluster_id);
   SessionHello hello;
   hello.set_wire_version(wire_version);
   hello.set_ephemeral_key(public_key.data(), public_key.size());
   hello.set_key_id(key_id);
   hello.set_udp_port(terms.udp_port);
-  for (const auto& address : terms.udp_addresses) hello.add_udp_addresses(address);
   hello.set_path_mtu_bytes(terms.path_mtu_bytes);
   hello.set_mesh_hash(hash.data(), hash.size());
   hello.set_cluster_id(terms.cluster_id);
+  hello.set_lanes(terms.wire.lanes);
   if (is_dialer) hello.set_replaces_key_id(replaces_key_id);
   const std::string bytes = hello.SerializeAsString();
   return {bytes.begin(), bytes.end()};
@@ -183,13 +190,6 @@ Expected<AgreedSession> SessionExchange::State::agree(Bytes peer_hello) {
                                      is_dialer ? peer_hello : Bytes(own_hello), is_dialer, key_id, hello.key_id());
   sodium_memzero(shared.data(), shared.size());
   session.udp_port = static_cast<std::uint16_t>(hello.udp_port());
-  for (const auto& address : hello.udp_addresses()) {
-    session.endpoint = endpoint_of(address);
-    if (!session.endpoint) continue;
-    session.endpoint->port = session.udp_port;
-    break;
-  }
-  session.path_mtu_bytes = std::min(terms.path_mtu_bytes, static_cast<std::uint16_t>(hello.path_mtu_bytes()));
   session.replaces_key_id = hello.replaces_key_id();
   return session;
 }

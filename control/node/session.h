@@ -31,16 +31,17 @@ namespace corelay::node {
 inline constexpr std::string_view session_protocol = "/corelay/session/1";
 inline constexpr std::uint32_t wire_version = 1;
 
-/// SHA-256 over the settings that must be the same on both ends: wire version, lanes, cluster id. message_bytes_max
-/// is not among them: a node with a lower one refuses what is too large for it, and says so.
-[[nodiscard]] std::array<std::uint8_t, 32> mesh_hash(const dataplane::WireParams& wire, std::string_view cluster_id);
+/// SHA-256 over the settings that must be the same on both ends: wire version, lanes, path MTU (messages are cut to the
+/// publisher's, and every relay carries them as they are), cluster id. message_bytes_max is not among them: a node with
+/// a lower one refuses what is too large for it, and says so.
+[[nodiscard]] std::array<std::uint8_t, 32> mesh_hash(const dataplane::WireParams& wire, std::uint16_t path_mtu_bytes,
+                                                     std::string_view cluster_id);
 
 /// What this node says in its hello.
 struct SessionTerms {
   dataplane::WireParams wire;
   std::string cluster_id;
   std::uint16_t udp_port = 0;
-  std::vector<std::string> udp_addresses;  // IP literals; empty: where the TCP connection comes from
   std::uint16_t path_mtu_bytes = 1400;
   std::chrono::milliseconds timeout{10000};
 };
@@ -56,9 +57,7 @@ struct SessionTerms {
 /// The outcome of an exchange.
 struct AgreedSession {
   dataplane::SessionKeys keys;
-  std::optional<dataplane::Endpoint> endpoint;  // as the peer announced; without: its TCP address and udp_port
-  std::uint16_t udp_port = 0;
-  std::uint16_t path_mtu_bytes = 0;   // the smaller of both
+  std::uint16_t udp_port = 0;         // of the peer, at the address its TCP connection shows
   std::uint32_t replaces_key_id = 0;  // what the dialer said: the listener's receive key it renews, 0 for a new session
 };
 

@@ -2,6 +2,7 @@
 #include "control/node/sidecar.h"
 
 #include <fmt/format.h>
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
@@ -28,8 +29,9 @@ using Service = proto::CommandStream::WithRawCallbackMethod_ListenCommands<
     proto::CommandStream::WithCallbackMethod_Health<
         proto::CommandStream::WithCallbackMethod_ListTopics<proto::CommandStream::Service>>>;
 
-// Requests over message_bytes_max still get in up to what the wire can say, and are answered with a reason.
-constexpr int receive_bytes_max = static_cast<int>(dataplane::message_bytes_limit) + (1 << 20);
+// Requests far over relay.message_bytes_max still get in, so that they are answered with the name of that limit; above
+// this, gRPC answers with words of its own.
+constexpr int receive_bytes_max = 4 * static_cast<int>(dataplane::message_bytes_limit) + (1 << 20);
 
 grpc::Status stopping_status() { return {grpc::StatusCode::UNAVAILABLE, "the node is stopping"}; }
 
@@ -140,6 +142,7 @@ Expected<std::unique_ptr<Sidecar>> Sidecar::start(Node& node) {
   const auto& config = node.config().sidecar;
   auto state = std::make_unique<State>(node);
   static const bool once = [] {
+    grpc_init();  // never undone: the last user's shutdown joins a thread that may sleep in its poll for ten seconds
     gpr_set_log_function([](gpr_log_func_args* line) { spdlog::debug("grpc: {}", line->message); });
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -190,7 +193,7 @@ void Sidecar::stop() {
   for (auto* const reactor : unanswered) reactor->Finish(stopping_status());
   for (const auto& stream : open) stream->end(stopping_status());
   open.clear();
-  state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+  state_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(300));
   state_->server->Wait();
 }
 

@@ -113,6 +113,17 @@ void SidecarStream::queue(const SharedResponse& response, bool is_message) {
 void SidecarStream::on_message(const SharedResponse& message) { queue(message, true); }
 void SidecarStream::on_trace(const SharedResponse& trace) { queue(trace, false); }
 
+void SidecarStream::on_refused(const std::string& topic, const SharedResponse& answer) {
+  queue(answer, true);
+  Step step;
+  {
+    const std::lock_guard lock(mutex_);
+    topics_.erase(topic);
+    step = next_step();
+  }
+  take(step);
+}
+
 void SidecarStream::OnWriteDone(bool ok) {
   take_from_grpc(this);
   Step step;
@@ -258,7 +269,7 @@ void SidecarStream::subscribe(std::vector<std::string> topics) {
     }
     if (is_full) {
       refuse(topic, {ErrorCode::too_large, "subscribe",
-                     "the stream has " + std::to_string(topics_max) + " topics (sidecar.topics_per_stream_max)"});
+                     "the stream has sidecar.topics_per_stream_max = " + std::to_string(topics_max) + " topics"});
     }
   }
   if (!wanted.empty()) node_.subscribe(shared_from_this(), std::move(wanted));

@@ -49,6 +49,7 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   // Subscriber
   void on_message(const SharedResponse& message) override;
   void on_trace(const SharedResponse& trace) override;
+  void on_refused(const std::string& topic, const SharedResponse& answer) override;
 
   // ServerBidiReactor
   void OnReadDone(bool ok) override;

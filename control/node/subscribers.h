@@ -19,6 +19,8 @@ class Subscriber {
   virtual ~Subscriber() = default;
   virtual void on_message(const SharedResponse& message) = 0;
   virtual void on_trace(const SharedResponse& trace) = 0;
+  /// The node could not join a topic: the client has no part in it. `answer` says why.
+  virtual void on_refused(const std::string& topic, const SharedResponse& answer) = 0;
 };
 using SubscriberPtr = std::shared_ptr<Subscriber>;
 using SubscriberList = std::shared_ptr<const std::vector<SubscriberPtr>>;

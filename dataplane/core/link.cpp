@@ -1,6 +1,7 @@
 #include "dataplane/core/link.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace corelay::dataplane {
 namespace {
@@ -22,7 +23,7 @@ constexpr Duration feedback_delay = milliseconds(1);
 
 }  // namespace
 
-Link::Link() : log_(log_frames) {}
+Link::Link(std::size_t log_frames) : log_(std::bit_ceil(std::max<std::size_t>(log_frames, 128))) {}
 
 void Link::reset(Instant now) noexcept {
   std::vector<Entry> log = std::move(log_);
@@ -36,14 +37,14 @@ std::size_t Link::window_frames() const noexcept {
   // Queueing on the way out is held by the rate, not here; a long way back must not close the window.
   const double round = static_cast<double>(smoothed_rtt_.ns + milliseconds(2).ns) * 1e-9;
   const double frames = 1.5 * rate_ * round / 1400.0;
-  return std::clamp(static_cast<std::size_t>(frames), window_floor, log_frames - 64);
+  return std::clamp(static_cast<std::size_t>(frames), window_floor, log_.size() - 64);
 }
 
 std::size_t Link::room(Instant now, std::size_t wanted) const noexcept {
   if (pace_at_ > now || !has_log_room() || probes_unanswered_ >= 3) return 0;
   const std::size_t window = window_frames();
   if (inflight_frames_ >= window) return 0;
-  const std::size_t log_left = log_frames - (next_sequence_ - oldest_);
+  const std::size_t log_left = log_.size() - (next_sequence_ - oldest_);
   return std::min({wanted, window - inflight_frames_, log_left, run_frames});
 }
 

@@ -46,9 +46,8 @@ struct Acknowledgement {
 
 class Link {
  public:
-  static constexpr std::size_t log_frames = 4096;  // most frames in flight
-
-  Link();
+  /// `log_frames`: most frames in flight; made a power of two, 128 at least.
+  explicit Link(std::size_t log_frames);
 
   /// Forgets everything and starts at sequence 1.
   void reset(Instant now) noexcept;
@@ -59,7 +58,7 @@ class Link {
   [[nodiscard]] std::size_t room(Instant now, std::size_t wanted) const noexcept;
   /// True when the log has a free entry: singles, announces and probes need only that.
   [[nodiscard]] bool has_log_room() const noexcept {
-    return next_sequence_ - oldest_ < log_frames;
+    return next_sequence_ - oldest_ < log_.size();
   }
   /// Takes the next sequence for a frame that leaves now.
   [[nodiscard]] std::uint32_t on_sent(Instant now, const SentFrame& frame) noexcept;
@@ -170,7 +169,7 @@ class Link {
   };
 
   explicit Link(std::vector<Entry>&& log) noexcept : log_(std::move(log)) {}
-  [[nodiscard]] Entry& entry_of(std::uint64_t sequence) noexcept { return log_[sequence % log_frames]; }
+  [[nodiscard]] Entry& entry_of(std::uint64_t sequence) noexcept { return log_[sequence & (log_.size() - 1)]; }
   void end(Entry& entry, End how) noexcept;
   void on_acknowledged(Instant now, std::uint64_t highest, const Acknowledgement& ack, std::uint64_t bytes) noexcept;
   void take_delay(Instant now, Instant sent, std::uint32_t arrival_us) noexcept;

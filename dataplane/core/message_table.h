@@ -1,5 +1,14 @@
 /// The messages a relay holds, their generations and shards, and what each neighbour has to do with them. All memory is
-/// taken in the constructor; when it is full the oldest complete messages make room, then the stalest incomplete one.
+/// taken in the constructor; when it is full, complete messages make room, those that everybody was told of first, then
+/// incomplete ones that stand still.
+///
+/// What a neighbour opened counts against it until it is complete: beyond its first message a neighbour never holds
+/// more than is left for all others, so one neighbour takes at most half of the memory, two a third each, and so on
+/// (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998). Within its share
+/// what comes slowly gives way to what is new: an honest relay passes on what a bad neighbour of its own never ends.
+///
+/// Headers that differ in more than their signer may claim one tag; which is true only the payload shows. They are
+/// rivals: messages of their own, chained behind the first, and each neighbour takes part in one of them.
 #pragma once
 
 #include <array>
@@ -19,14 +28,21 @@
 
 namespace corelay::dataplane {
 
-inline constexpr std::size_t flows_max = 24;  // neighbours that take part in one message
+/// Neighbours that take part in one message: every next hop of a topic, and some that are none (any more).
+inline constexpr std::size_t flows_max = next_hops_max + 8;
 inline constexpr std::uint8_t flow_none = 0xff;
+static_assert(flows_max < flow_none);
 
 /// Where a shard lives: up to 128 coefficients right before the payload, so that both are one row, the payload 64-byte
 /// aligned and cells an odd multiple of 64 bytes apart.
 inline constexpr std::size_t cell_coefficient_bytes = k_wire_max;
-inline constexpr std::size_t cell_bytes = cell_coefficient_bytes + shard_wire_bytes_max;
-static_assert(cell_bytes % 64 == 0 && cell_bytes / 64 % 2 == 1);
+
+/// Bytes from one cell to the next, for shards of up to `shard_bytes`.
+[[nodiscard]] constexpr std::size_t cell_stride(std::size_t shard_bytes) noexcept {
+  const std::size_t lines = (cell_coefficient_bytes + shard_bytes + 63) / 64;
+  return (lines | 1) * 64;
+}
+static_assert(cell_stride(shard_wire_bytes_max) == cell_coefficient_bytes + shard_wire_bytes_max);
 
 /// What a neighbour told about its own need for a message.
 enum class PeerState : std::uint8_t { unheard, wanting, full, refused };
@@ -49,6 +65,7 @@ struct Flow {
   std::uint32_t inflight = 0;    // coded frames
   std::uint32_t received = 0;    // coded frames from it
   float innovative = 0;          // recent innovative frames from it, decaying
+  std::uint8_t retold = 0;       // times it was told again, since it had not heard or said that it does not know
   Instant announced_at{};
   Duration announce_wait{};
 };
@@ -87,13 +104,39 @@ enum class MessageState : std::uint8_t {
   complete,   // verified
 };
 
-struct Message {
+/// What messages take of the tables.
+struct Amounts {
+  std::uint64_t messages = 0;
+  std::uint64_t cells = 0;
+  std::uint64_t generations = 0;
+  std::uint64_t maps = 0;
+
+  Amounts& operator+=(const Amounts& other) noexcept {
+    messages += other.messages;
+    cells += other.cells;
+    generations += other.generations;
+    maps += other.maps;
+    return *this;
+  }
+  Amounts& operator-=(const Amounts& other) noexcept {
+    messages -= other.messages;
+    cells -= other.cells;
+    generations -= other.generations;
+    maps -= other.maps;
+    return *this;
+  }
+  [[nodiscard]] bool fits(const Amounts& room) const noexcept {
+    return messages <= room.messages && cells <= room.cells && generations <= room.generations && maps <= room.maps;
+  }
+};
+
+/// What is known of a message, without its flows.
+struct MessageFacts {
   bool is_live = false;
   MessageState state = MessageState::receiving;
   bool is_single = false;
   bool is_own = false;           // published here
   bool is_read = false;          // somebody here waits for it
-  bool is_counted = false;       // among the incomplete messages of the peer that opened it
   bool is_signature_ok = false;
   bool is_held_by_control = false;
   bool is_delivery_pending = false;
@@ -101,6 +144,7 @@ struct Message {
   bool is_hash_queued = false;
   std::uint8_t flow_count = 0;
   PeerIndex opened_by = peer_none;
+  PeerIndex charged_to = peer_none;  // counts against this neighbour, while incomplete
   PeerIndex completed_by = peer_none;
   std::uint32_t epoch = 0;
   std::uint32_t map = slot_none;            // GenerationMap, when generations > 1
@@ -122,17 +166,34 @@ struct Message {
   Instant first_seen{};
   Instant progress_at{};
   Instant completed_at{};
+  Instant weighed_at{};                     // when the parts of its providers last faded
+  Instant refresh_at{};                     // when all of them hear again how much is missing
   Instant status_at = never;                // stall timer
   Duration status_wait{};
-  std::array<Flow, flows_max> flows{};
   const std::uint8_t* single_row = nullptr;
   const std::uint8_t* const* single_rows = nullptr;
   std::uint32_t older = slot_none;          // list of live messages by age
   std::uint32_t newer = slot_none;
+  bool is_done = false;                     // in the list of complete messages, by time of completion
+  std::uint32_t done_before = slot_none;
+  std::uint32_t done_after = slot_none;
+  std::uint32_t rival = slot_none;          // the next message of this tag
 
   [[nodiscard]] std::size_t shards() const noexcept {
     return static_cast<std::size_t>(header.k) * header.generations;
   }
+};
+
+/// A flow beyond flow_count is whatever it was: make_flow() starts it.
+struct Message : MessageFacts {
+  std::array<Flow, flows_max> flows{};
+};
+
+/// What became of a request to open a message.
+enum class Admission : std::uint8_t { opened, over_share, no_memory };
+struct Opening {
+  std::uint32_t slot = slot_none;
+  Admission outcome = Admission::no_memory;
 };
 
 class MessageTable {
@@ -141,13 +202,35 @@ class MessageTable {
 
   [[nodiscard]] std::uint32_t find(const MessageTag& tag) const noexcept { return map_.find(tag); }
   [[nodiscard]] Message& operator[](std::uint32_t slot) noexcept { return messages_[slot]; }
+  [[nodiscard]] const Message& operator[](std::uint32_t slot) const noexcept { return messages_[slot]; }
   [[nodiscard]] bool is_current(std::uint32_t slot, std::uint32_t epoch) const noexcept {
     return slot < messages_.size() && messages_[slot].is_live && messages_[slot].epoch == epoch;
   }
 
-  /// Opens a message with `header`'s geometry, making room by eviction where it must. slot_none when it cannot.
-  [[nodiscard]] std::uint32_t open(Instant now, const MessageTag& tag, const MessageHeader& header,
-                                   bool is_single) noexcept;
+  /// The message of `tag` that `peer` takes part in, or else the first; slot_none when there is none.
+  [[nodiscard]] std::uint32_t find_for(const MessageTag& tag, PeerIndex peer) const noexcept {
+    const std::uint32_t slot = map_.find(tag);
+    return slot == slot_none || messages_[slot].rival == slot_none ? slot : find_among_rivals(slot, peer);
+  }
+
+  [[nodiscard]] bool has_rivals(std::uint32_t slot) const noexcept {
+    return messages_[slot].rival != slot_none || map_.find(messages_[slot].tag) != slot;
+  }
+
+  /// Opens a message with `header`'s geometry on account of `opener` (peer_none: our own), making room by eviction
+  /// where it must; nothing is evicted unless that makes room enough. Behind others of the same tag it is their rival.
+  [[nodiscard]] Opening open(Instant now, const MessageTag& tag, const MessageHeader& header, bool is_single,
+                             PeerIndex opener) noexcept;
+
+  /// Notes that all of a message is here: it counts against nobody any more and may be evicted. resume() takes it back.
+  void finish(std::uint32_t slot) noexcept;
+  void resume(std::uint32_t slot) noexcept;
+
+  /// Whose account an incomplete message is on from now; peer_none: nobody's, and the first to make room.
+  void charge(std::uint32_t slot, PeerIndex to) noexcept;
+
+  /// Incomplete messages on account of `peer`.
+  [[nodiscard]] std::size_t open_of(PeerIndex peer) const noexcept { return shares_[peer].messages; }
 
   /// Frees a message and everything it holds.
   void close(std::uint32_t slot) noexcept;
@@ -185,16 +268,28 @@ class MessageTable {
   [[nodiscard]] std::size_t live() const noexcept { return messages_.size() - slots_.left(); }
   void update_gauges() noexcept;
 
-  /// Called before a message is evicted, so that the relay can settle what hangs on it.
-  void on_evict(void (*call)(void*, std::uint32_t), void* context) noexcept {
+  /// Called for a message that must make room: the relay settles what hangs on it and closes it.
+  void on_evict(void (*call)(void*, Instant, std::uint32_t), void* context) noexcept {
     evict_call_ = call;
     evict_context_ = context;
   }
 
  private:
-  bool evict_one(Instant now) noexcept;
-  void evict(std::uint32_t slot) noexcept;
-  [[nodiscard]] bool reserve(Instant now, const MessageHeader& header, bool is_single) noexcept;
+  [[nodiscard]] std::uint32_t find_among_rivals(std::uint32_t first, PeerIndex peer) const noexcept;
+  [[nodiscard]] bool is_within_share(PeerIndex opener, const Amounts& need) const noexcept;
+  [[nodiscard]] bool is_slow(Instant now, const Message& message) const noexcept;
+  [[nodiscard]] bool may_push_out(PeerIndex opener, const Amounts& need, const Message& message) const noexcept;
+  template <class Take>
+  bool offer_slow(Instant now, const Amounts& need, PeerIndex opener, Take take) noexcept;
+  [[nodiscard]] bool clear_share(Instant now, const Amounts& need, PeerIndex opener) noexcept;
+  [[nodiscard]] Amounts room() const noexcept;
+  [[nodiscard]] bool reserve(Instant now, const Amounts& need, PeerIndex opener) noexcept;
+  template <class Take>
+  bool offer_victims(Instant now, const Amounts& need, PeerIndex opener, bool is_trial, Take take) noexcept;
+  [[nodiscard]] static std::uint8_t spare_flow(const Message& message) noexcept;
+  void link_rival(std::uint32_t slot) noexcept;
+  void unlink(std::uint32_t slot) noexcept;
+  void unlink_done(Message& message) noexcept;
   /// Gives back the cells of a generation; returns how many.
   std::size_t release_generation(std::uint32_t index) noexcept;
   void give_cell(const std::uint8_t* cell) noexcept;
@@ -209,13 +304,20 @@ class MessageTable {
   AlignedMemory trackers_;
   std::vector<GenerationMap> maps_;
   SlotList map_slots_;
+  std::size_t cell_bytes_;  // stride
   AlignedMemory cells_;
   SlotList cell_slots_;
   std::size_t cells_reserved_ = 0;  // set aside for open messages, not taken yet
   std::vector<Sha256> hashers_;
   std::uint32_t oldest_ = slot_none;
   std::uint32_t newest_ = slot_none;
-  void (*evict_call_)(void*, std::uint32_t) = nullptr;
+  std::uint32_t first_done_ = slot_none;
+  std::uint32_t last_done_ = slot_none;
+  std::vector<Amounts> shares_;     // a peer: what its incomplete messages take
+  Amounts charged_;                 // the sum of them
+  Duration incomplete_time_;
+  Amounts all_;                     // what there is
+  void (*evict_call_)(void*, Instant, std::uint32_t) = nullptr;
   void* evict_context_ = nullptr;
 };
 

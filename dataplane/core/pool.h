@@ -70,6 +70,15 @@ class Fifo {
     --size_;
   }
   void clear() noexcept { head_ = size_ = 0; }
+  /// Takes out all items but those of which `is_kept` says so; the order stays.
+  template <class Kept>
+  void keep(Kept is_kept) noexcept {
+    for (std::size_t left = size_; left != 0; --left) {
+      const T item = front();
+      pop();
+      if (is_kept(item)) push(item);
+    }
+  }
 
  private:
   std::vector<T> items_;

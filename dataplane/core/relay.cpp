@@ -13,9 +13,17 @@ constexpr Duration housekeep_every = milliseconds(5);
 constexpr Duration announce_wait_min = milliseconds(50);
 constexpr Duration announce_wait_max = seconds(2);
 constexpr Duration status_wait_max = seconds(1);
-constexpr std::size_t outcomes_max = 8192;
-constexpr std::size_t soft_events_max = 1024;
+constexpr std::size_t condemned_max = 4096;
 constexpr std::size_t frames_each_tick = 32;  // a driver ticks so often after a burst
+
+/// Room for outcomes of commands; a relay with small tables needs less.
+std::size_t outcomes_max(const RelayParams& params) noexcept {
+  return std::clamp<std::size_t>(params.messages_max * 16, 256, 8192);
+}
+
+std::size_t soft_events_max(const RelayParams& params) noexcept {
+  return std::clamp<std::size_t>(params.peers_max * 16, 128, 1024);
+}
 
 }  // namespace
 
@@ -25,20 +33,25 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       rng(seed),
       messages(relay_params, rng.next(), lane_counters),
       seen(relay_params.seen_max, relay_params.seen_time, rng.next()),
+      condemned(std::min(condemned_max, relay_params.seen_max), relay_params.seen_time, rng.next()),
       loads(relay_params.messages_max),
       decodes(relay_params.generations_max * 2),
       idle_decodes(relay_params.generations_max * 2),
       hashes(relay_params.messages_max * 2),
       deliveries(relay_params.messages_max),
-      outcomes(outcomes_max + relay_params.messages_max),  // what may come of commands, and of messages held
+      // what may come of commands, and of messages held
+      outcomes(outcomes_max(relay_params) + relay_params.messages_max),
       gone(relay_params.peers_max),
-      soft_events(soft_events_max) {
+      soft_events(soft_events_max(relay_params)) {
   peers.reserve(params.peers_max);
-  for (std::size_t i = 0; i < params.peers_max; ++i) peers.emplace_back(params.messages_max);
+  for (std::size_t i = 0; i < params.peers_max; ++i) peers.emplace_back(params.messages_max, params.link_frames_max);
   up_peers.reserve(params.peers_max);
   routes.reserve(params.topics_max);
   unsettled.reserve(params.messages_max);
-  messages.on_evict([](void* self, std::uint32_t slot) { static_cast<State*>(self)->on_message_gone(slot); }, this);
+  const auto make_room = [](void* self, Instant now, std::uint32_t slot) {
+    static_cast<State*>(self)->make_room(now, slot);
+  };
+  messages.on_evict(make_room, this);
 }
 
 Relay::Relay(const RelayParams& params, std::uint64_t seed, Counters& counters)
@@ -82,7 +95,9 @@ void Relay::on_tick(Instant now, Outbox& out) noexcept {
 
 Instant Relay::next_deadline() const noexcept { return state_->deadline; }
 
-bool Relay::can_take_command() const noexcept { return state_->outcomes.size() + 64 < outcomes_max; }
+bool Relay::can_take_command() const noexcept {
+  return state_->outcomes.size() + 64 < outcomes_max(state_->params);
+}
 
 Route* Relay::State::find_route(TopicHash topic) noexcept {
   const auto found = std::find_if(routes.begin(), routes.end(), [&](const Route& r) { return r.topic == topic; });
@@ -108,6 +123,7 @@ void Relay::State::take(Instant now, const PeerDown& command) noexcept {
       const std::uint8_t f = MessageTable::find_flow(message, command.peer);
       if (f != flow_none) messages.clear_flow(message, f);
       if (message.opened_by == command.peer) message.opened_by = peer_none;
+      if (message.charged_to == command.peer) find_heir(slot);
       // Deliveries that wait already are told before PeerGone; a later one must not name whoever has the index then.
       if (message.completed_by == command.peer && !message.is_delivery_pending) message.completed_by = peer_none;
     }
@@ -116,7 +132,6 @@ void Relay::State::take(Instant now, const PeerDown& command) noexcept {
       route.count = static_cast<std::uint8_t>(end - route.next_hops.begin());
     }
     peer.is_up = false;
-    peer.open_messages = 0;
     peer.loss = 0;
     peer.urgent.clear();
     peer.bulk.clear();
@@ -182,10 +197,12 @@ void Relay::State::take(Instant now, const Publish& command) noexcept {
     CHECK(outcomes.push({command.message, false, reason}));
   };
   if (prepared.payload.size() > params.wire.message_bytes_max) return refuse(PublishFailure::too_large);
-  if (seen.contains(now, prepared.tag) || messages.find(prepared.tag) != slot_none) {
-    return refuse(PublishFailure::duplicate);
-  }
-  const std::uint32_t slot = messages.open(now, prepared.tag, prepared.header, is_single);
+  const std::uint32_t known = messages.find(prepared.tag);
+  // What is on its way here may never come, or be false: it gives way to the bytes themselves.
+  const bool is_held = known != slot_none && (messages[known].is_own || messages[known].is_single ||
+                                              messages[known].state == MessageState::complete);
+  if (seen.contains(now, prepared.tag) || is_held) return refuse(PublishFailure::duplicate);
+  const std::uint32_t slot = messages.open(now, prepared.tag, prepared.header, is_single, peer_none).slot;
   if (slot == slot_none) return refuse(PublishFailure::memory_full);
   Message& message = messages[slot];
   message.is_own = message.is_signature_ok = true;
@@ -203,6 +220,7 @@ void Relay::State::take(Instant now, const Publish& command) noexcept {
     messages.hold_single(message, cell);
     message.state = MessageState::complete;
     message.completed_at = now;
+    messages.finish(slot);
   } else {
     for (std::size_t g = 0; g < message.header.generations; ++g) {
       Generation& generation = messages.generation(message, g);
@@ -213,6 +231,7 @@ void Relay::State::take(Instant now, const Publish& command) noexcept {
     message.deficit = 0;  // nothing is missing here: what peers send back must not mix with the rows being loaded
     CHECK(loads.push(slot));
   }
+  if (known != slot_none) drop_rivals(now, slot);
   if (const Route* route = find_route(message.topic); route != nullptr) join_flows(slot, *route, peer_none);
   note_unsettled(slot);
 }
@@ -227,12 +246,14 @@ void Relay::State::take(Instant, const SetTrace& command) noexcept { is_tracing 
 /// message announced (or, when it travels whole, sent) to those that have not heard of it.
 void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept {
   Message& message = messages[slot];
+  const bool has_rivals = messages.has_rivals(slot);
   const double shards = static_cast<double>(message.shards());
   const double share = params.start_mult * shards / std::max<double>(1, route.count);
   for (std::size_t i = 0; i < route.count; ++i) {
     if (!peers[route.next_hops[i]].is_up) continue;
+    if (has_rivals && is_bound_elsewhere(slot, route.next_hops[i])) continue;
     const bool is_new = MessageTable::find_flow(message, route.next_hops[i]) == flow_none;
-    const std::uint8_t f = messages.make_flow(message, route.next_hops[i]);
+    const std::uint8_t f = flow_for(message, route.next_hops[i]);
     if (f == flow_none) continue;
     Flow& flow = message.flows[f];
     flow.is_next_hop = true;
@@ -272,29 +293,9 @@ void Relay::State::note_unsettled(std::uint32_t slot) noexcept {
   unsettled.push_back(slot);
 }
 
-void Relay::State::on_message_gone(std::uint32_t slot) noexcept {
-  Message& message = messages[slot];
-  release_opener(message);
-  if (message.state == MessageState::carried) {
-    counters.add(Counter::messages_unchecked_total);
-    seen.insert(message.completed_at, message.tag);
-  }
-  if (message.is_unsettled) unsettled.erase(std::find(unsettled.begin(), unsettled.end(), slot));
-}
-
-void Relay::State::release_opener(Message& message) noexcept {
-  if (!message.is_counted || message.opened_by == peer_none) return;
-  message.is_counted = false;
-  if (peers[message.opened_by].open_messages != 0) --peers[message.opened_by].open_messages;
-}
-
-void Relay::State::close_message(std::uint32_t slot) noexcept {
-  on_message_gone(slot);
-  messages.close(slot);
-}
-
 void Relay::State::housekeep(Instant now) noexcept {
   seen.expire(now);
+  condemned.expire(now);
   for (std::size_t i = unsettled.size(); i-- > 0;) {
     const std::uint32_t slot = unsettled[i];
     if (is_settled(messages[slot])) {

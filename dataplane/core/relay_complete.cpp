@@ -1,6 +1,7 @@
 // From full rank to a delivered message: decoding, hashing and checking, in bounded shares so that
 // forwarding never waits for a large message; and copying a local publish in, the same way.
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "dataplane/core/relay_state.h"
@@ -41,6 +42,7 @@ bool Relay::State::load_some(Instant now) noexcept {
     message.state = MessageState::complete;
     message.completed_at = now;
     message.deficit = 0;
+    messages.finish(slot);
   }
   queue_all(slot);
   return true;
@@ -51,9 +53,16 @@ void Relay::State::queue_decode(std::uint32_t slot, std::uint16_t g) noexcept {
   Generation& generation = messages.generation(message, g);
   if (generation.is_decode_queued) return;
   generation.is_decode_queued = message.is_read;
+  // References to messages that went do not count: of the others there are no more than generations.
+  const auto push = [&](Fifo<GenerationRef>& to) {
+    const GenerationRef ref{slot, message.epoch, g};
+    if (to.push(ref)) return true;
+    to.keep([&](const GenerationRef& one) { return messages.is_current(one.message, one.epoch); });
+    return to.push(ref);
+  };
   if (message.is_read) {
-    CHECK(decodes.push({slot, message.epoch, g}));
-  } else if (!idle_decodes.push({slot, message.epoch, g})) {
+    CHECK(push(decodes));
+  } else if (!push(idle_decodes)) {
     counters.add(Counter::generations_unchecked_total);
   }
 }
@@ -63,7 +72,7 @@ void Relay::State::carry(Instant now, std::uint32_t slot) noexcept {
   Message& message = messages[slot];
   message.state = MessageState::carried;
   message.completed_at = now;
-  release_opener(message);
+  messages.finish(slot);
   queue_all(slot);
 }
 
@@ -89,7 +98,10 @@ void Relay::State::queue_hash(std::uint32_t slot) noexcept {
   Message& message = messages[slot];
   if (message.is_hash_queued) return;
   message.is_hash_queued = true;
-  CHECK(hashes.push({slot, message.epoch, 0}));
+  const GenerationRef ref{slot, message.epoch, 0};
+  if (hashes.push(ref)) return;
+  hashes.keep([&](const GenerationRef& one) { return messages.is_current(one.message, one.epoch); });
+  CHECK(hashes.push(ref));
 }
 
 bool Relay::State::hash_one(Instant now) noexcept {
@@ -134,7 +146,7 @@ void Relay::State::finish_check(Instant now, std::uint32_t slot) noexcept {
     if (!verify_header({message.encoded_header.data(), message.header_bytes})) {
       counters.add(Counter::drop_header_signature_total);
       fault(message.opened_by, PeerFault::bad_signature);
-      return close_message(slot);
+      return close_false(now, slot);
     }
     message.is_signature_ok = true;
   }
@@ -157,6 +169,7 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
   }
   const bool is_list_right = single_hasher.finish() == message.header.digest_root && is_list_whole;
   std::size_t wrong = 0;
+  std::array<bool, flows_max> is_blamed{};
   for (std::size_t g = 0; g < generations; ++g) {
     Generation& generation = messages.generation(message, g);
     if (is_list_right) {
@@ -164,12 +177,16 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
       for (std::size_t i = 0; i < k; ++i) single_hasher.update({generation.rows[i], message.header.shard_bytes});
       const auto digest = single_hasher.finish();
       if (std::equal(generation.digest.begin(), generation.digest.end(), digest.begin())) continue;
-      blame(generation, message);
+      if (const std::uint8_t culprit = culprit_of(generation, message); culprit != flow_none) is_blamed[culprit] = true;
     } else {
       generation.has_digest = false;
     }
     ++wrong;
     messages.restart_generation(message, g);
+  }
+  // Once a message, however many generations: a relay that passed on what it was given is not to be dropped for it.
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    if (is_blamed[f]) fault(message.flows[f].peer, PeerFault::bad_digest);
   }
   if (++message.mends > mends_max) {
     // Whoever spoils it goes on doing so, and cannot be told from the others: no work without end.
@@ -177,12 +194,13 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
     return close_message(slot);
   }
   if (wrong == 0) {
-    // Every generation is what was signed and yet the id is not the payload's: the publisher lied.
+    // Every generation is what was signed and yet the id is not the payload's: who signed it lied. Another may have
+    // signed the truth.
     fault(message.opened_by, PeerFault::bad_digest);
-    seen.insert(now, message.tag);
-    return close_message(slot);
+    return close_false(now, slot);
   }
   message.state = MessageState::receiving;
+  messages.resume(slot);
   message.generations_hashed = 0;
   messages.hasher(slot).reset();
   message.progress_at = now;
@@ -197,21 +215,24 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
   }
 }
 
-void Relay::State::blame(const Generation& generation, const Message& message) noexcept {
-  PeerIndex only = peer_none;
+/// The flow of the only neighbour that gave packets to a wrong generation; flow_none where several did: which one lied
+/// cannot be told then.
+std::uint8_t Relay::State::culprit_of(const Generation& generation, const Message& message) const noexcept {
+  std::uint8_t only = flow_none;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     if (generation.flows[f].received == 0) continue;
-    if (only != peer_none) return;  // several gave packets: which one lied cannot be told
-    only = message.flows[f].peer;
+    if (only != flow_none) return flow_none;
+    only = f;
   }
-  fault(only, PeerFault::bad_digest);
+  return only;
 }
 
 void Relay::State::complete(Instant now, std::uint32_t slot) noexcept {
   Message& message = messages[slot];
   message.state = MessageState::complete;
   message.completed_at = now;
-  release_opener(message);
+  messages.finish(slot);
+  if (messages.has_rivals(slot)) drop_rivals(now, slot);
   seen.insert(now, message.tag);
   counters.add(Counter::messages_completed_total);
   const Route* route = find_route(message.topic);

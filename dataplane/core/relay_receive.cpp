@@ -7,6 +7,13 @@
 #include "dataplane/core/relay_state.h"
 
 namespace corelay::dataplane {
+namespace {
+
+constexpr Duration refresh_every = milliseconds(10);
+constexpr Duration unknown_wait_max = seconds(2);
+constexpr std::uint8_t retold_max = 12;
+
+}  // namespace
 
 void Relay::State::malformed(PeerIndex from) noexcept {
   counters.add(Counter::drop_malformed_frame_total);
@@ -30,6 +37,13 @@ void Relay::State::on_frame(Instant now, const RxFrame& frame) noexcept {
   }
 }
 
+/// The flow of `peer` in `message`, made when there is room; flow_none, counted, when there is none.
+std::uint8_t Relay::State::flow_for(Message& message, PeerIndex peer) noexcept {
+  const std::uint8_t f = messages.make_flow(message, peer);
+  if (f == flow_none) counters.add(Counter::drop_flow_limit_total);
+  return f;
+}
+
 std::uint32_t Relay::State::open_received(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
                                           const MessageHeader& header, bool is_single) noexcept {
   const TopicHash topic = topic_hash(header.topic());
@@ -39,29 +53,33 @@ std::uint32_t Relay::State::open_received(Instant now, PeerIndex from, Bytes enc
     reason = Counter::drop_unknown_topic_total;
   } else if (header.size_bytes > params.wire.message_bytes_max) {
     reason = Counter::drop_header_invalid_total;
-  } else if (peers[from].open_messages >= params.messages_per_peer_max) {
+  } else if (messages.open_of(from) >= params.messages_per_peer_max) {
     reason = Counter::drop_peer_limit_total;
+  } else if (!condemned.is_empty() && condemned.contains(now, digest_of(encoded))) {
+    reason = Counter::drop_header_false_total;
   } else if (params.verify_before_forward && !verify_header(encoded)) {
     counters.add(Counter::drop_header_signature_total);
     fault(from, PeerFault::bad_signature);
     return slot_none;
   } else {
-    const std::uint32_t slot = messages.open(now, tag, header, is_single);
+    const auto [slot, outcome] = messages.open(now, tag, header, is_single, from);
     if (slot != slot_none) {
       Message& message = messages[slot];
       message.topic = topic;
-      message.opened_by = from;
-      message.is_counted = true;
       message.is_read = route->deliver;
       message.is_signature_ok = params.verify_before_forward;
       message.header_bytes = static_cast<std::uint16_t>(encoded.size());
       std::memcpy(message.encoded_header.data(), encoded.data(), encoded.size());
-      ++peers[from].open_messages;
+      if (!is_single) {
+        messages.hasher(slot).reset();
+        message.status_wait = milliseconds(20);
+        message.status_at = now + message.status_wait;
+      }
       join_flows(slot, *route, from);
       note_unsettled(slot);
       return slot;
     }
-    reason = Counter::drop_memory_full_total;
+    reason = outcome == Admission::over_share ? Counter::drop_peer_share_total : Counter::drop_memory_full_total;
   }
   counters.add(reason);
   queue_loose(now, from, tag, StatusState::refused);
@@ -85,26 +103,25 @@ void Relay::State::on_announce(Instant now, PeerIndex from, Bytes bytes) noexcep
   if (tag[0] % params.wire.lanes != params.lane) return malformed(from);
   std::uint32_t slot = messages.find(tag);
   const bool is_known = slot != slot_none;
+  const bool is_held = is_known && (messages[slot].is_own || messages[slot].is_single ||
+                                    messages[slot].state == MessageState::complete);
   if (!is_known) {
     if (seen.contains(now, tag)) return queue_loose(now, from, tag, StatusState::full);
     slot = open_received(now, from, announce->header, tag, *header, false);
-    if (slot == slot_none) return;
-    messages.hasher(slot).reset();
-    Message& message = messages[slot];
-    message.status_wait = milliseconds(20);
-    message.status_at = now + message.status_wait;
+  } else if (!is_held) {
+    slot = rival_for(now, from, announce->header, tag, *header);
   }
+  if (slot == slot_none) return;
   Message& message = messages[slot];
-  if (!message.is_single) take_digests(message, *header, *announce);
-  const std::uint8_t f = messages.make_flow(message, from);
+  if (!is_held) take_digests(message, *announce);
+  const std::uint8_t f = flow_for(message, from);
   if (f == flow_none) return;
   message.flows[f].is_provider = true;
   // A repeated announce means the sender does not know how we stand.
   if (is_known) queue_status(now, slot, f, microseconds(200));
 }
 
-void Relay::State::take_digests(Message& message, const MessageHeader& header, const AnnounceFrame& announce) noexcept {
-  if (header.digest_root != message.header.digest_root) return;
+void Relay::State::take_digests(Message& message, const AnnounceFrame& announce) noexcept {
   for (std::size_t i = 0; i < announce.digest_count; ++i) {
     const std::size_t g = announce.first_digest + i;
     if (g >= message.header.generations) return;
@@ -122,7 +139,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     return counters.add(Counter::drop_duplicate_frame_total);
   }
   counters.add(Counter::rx_coded_total);
-  const std::uint32_t slot = messages.find(coded->tag);
+  const std::uint32_t slot = messages.find_for(coded->tag, from);
   if (slot == slot_none) {
     if (seen.contains(now, coded->tag)) {
       counters.add(Counter::rx_coded_after_complete_total);
@@ -136,9 +153,14 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
   const bool fits = !message.is_single && coded->generation < message.header.generations &&
                     coded->row.size() == vector_bytes + message.header.shard_bytes &&
                     (coded->form != CodedForm::systematic || coded->seed < message.header.k);
-  if (!fits) return counters.add(Counter::drop_geometry_total);
-  const std::uint8_t f = messages.make_flow(message, from);
-  if (f == flow_none) return counters.add(Counter::drop_peer_limit_total);
+  if (!fits) {
+    // It has the message cut in another way: what we hold whole it need not send, of anything else it must say how.
+    counters.add(Counter::drop_geometry_total);
+    const bool is_whole = message.is_own || message.state == MessageState::complete;
+    return queue_loose(now, from, coded->tag, is_whole ? StatusState::full : StatusState::unknown);
+  }
+  const std::uint8_t f = flow_for(message, from);
+  if (f == flow_none) return;
   Flow& flow = message.flows[f];
   flow.is_provider = true;
   ++flow.received;
@@ -189,6 +211,7 @@ void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const
   message.status_at = now + message.status_wait;
   message.completed_by = message.flows[f].peer;
   counters.add(Counter::rx_coded_innovative_total);
+  if (now >= message.refresh_at) refresh(now, slot);
   trace(message, message.flows[f].peer, ShardTrace::fresh);
   if (generation.decoder.is_complete()) {
     ++message.generations_complete;
@@ -201,6 +224,15 @@ void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const
   queue_all(slot);
 }
 
+/// A provider that sent nothing for a while still holds what it was allowed to send then.
+void Relay::State::refresh(Instant now, std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  message.refresh_at = now + refresh_every;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    if (message.flows[f].is_provider) queue_status(now, slot, f, milliseconds(2));
+  }
+}
+
 void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept {
   const auto single = parse_single(bytes);
   if (!single) return malformed(from);
@@ -209,7 +241,8 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
   }
   counters.add(Counter::rx_single_total);
   const std::uint32_t known = messages.find(single->tag);
-  const bool is_held = known != slot_none && (messages[known].is_single || messages[known].deficit == 0);
+  const bool is_held = known != slot_none && (messages[known].is_own || messages[known].is_single ||
+                                              messages[known].state == MessageState::complete);
   if (is_held) return on_known_single(from, known);
   if (seen.contains(now, single->tag)) return counters.add(Counter::rx_single_duplicate_total);
   const auto header = parse_header(single->header);
@@ -227,10 +260,17 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
     counters.add(Counter::drop_digest_total);
     return fault(from, PeerFault::bad_digest);
   }
-  // Somebody announced these bytes as a message of another shape, of which they can never become one.
-  if (known != slot_none) close_message(known);
+  // What is announced in another shape goes only for a header that holds.
+  if (known != slot_none && !verify_header(single->header)) {
+    counters.add(Counter::drop_header_signature_total);
+    return fault(from, PeerFault::bad_signature);
+  }
   const std::uint32_t slot = open_received(now, from, single->header, single->tag, *header, true);
   if (slot == slot_none) return;
+  if (known != slot_none) {
+    messages[slot].is_signature_ok = true;
+    drop_rivals(now, slot);
+  }
   Message& message = messages[slot];
   std::uint8_t* cell = messages.take_cell(message);
   std::memcpy(MessageTable::payload_of(cell), single->payload.data(), single->payload.size());
@@ -252,11 +292,11 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
 
 void Relay::State::on_known_single(PeerIndex from, std::uint32_t slot) noexcept {
   Message& message = messages[slot];
-  const std::uint8_t f = messages.make_flow(message, from);
-  if (f == flow_none) return counters.add(Counter::drop_peer_limit_total);
+  counters.add(Counter::rx_single_duplicate_total);
+  const std::uint8_t f = flow_for(message, from);
+  if (f == flow_none) return;
   message.flows[f].state = PeerState::full;
   message.flows[f].is_provider = true;
-  counters.add(Counter::rx_single_duplicate_total);
   trace(message, from, ShardTrace::duplicate_message);
 }
 
@@ -296,7 +336,9 @@ void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& 
       break;
     }
     case FrameKind::announce:
-      if (is_acknowledged || flow.state != PeerState::unheard) break;
+      // After so many in vain it must ask, or is offered it again when the message is whole.
+      if (is_acknowledged || flow.state != PeerState::unheard || flow.retold == retold_max) break;
+      ++flow.retold;
       flow.needs_announce = true;
       queue_urgent(frame.message, frame.flow);
       break;
@@ -315,10 +357,15 @@ void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& 
 }
 
 void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept {
-  const std::uint32_t slot = messages.find(status.tag);
-  if (slot == slot_none) return;
+  const std::uint32_t slot = messages.find_for(status.tag, from);
+  if (slot == slot_none) {
+    // It counts on us for what is gone, or asks for what it may have itself.
+    if (status.state != StatusState::wanting) return;
+    const bool was_here = seen.contains(now, status.tag);
+    return queue_loose(now, from, status.tag, was_here ? StatusState::refused : StatusState::unknown);
+  }
   Message& message = messages[slot];
-  const std::uint8_t f = messages.make_flow(message, from);
+  const std::uint8_t f = flow_for(message, from);
   if (f == flow_none) return;
   Flow& flow = message.flows[f];
   switch (status.state) {
@@ -341,8 +388,13 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
       flow.want = 0;
       if (message.state == MessageState::complete) outcome(message, true, {});
       return;
-    case StatusState::unknown:
-      if (now - flow.announced_at < std::max(peers[from].link.rtt() / 2, milliseconds(1))) return;
+    case StatusState::unknown: {
+      flow.is_provider = false;
+      if (flow.state == PeerState::refused && now - flow.announced_at < flow.announce_wait) return;
+      // At once the first time; a neighbour that says so again and again is told ever more seldom.
+      const Duration least = std::max(peers[from].link.rtt() / 2, milliseconds(1));
+      if (now - flow.announced_at < std::min(least * (std::int64_t{1} << flow.retold), unknown_wait_max)) return;
+      if (flow.retold < retold_max) ++flow.retold;
       flow.state = PeerState::unheard;
       if (message.is_single) {
         flow.needs_single = true;
@@ -350,7 +402,9 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
         flow.needs_announce = true;
       }
       return queue_urgent(slot, f);
+    }
     case StatusState::refused:
+      flow.is_provider = false;
       flow.state = PeerState::refused;
       flow.want = 0;
       flow.announced_at = now;

@@ -15,8 +15,16 @@ namespace {
 
 constexpr std::size_t run_frames = 48;
 constexpr std::size_t outputs_each_product = 4;  // coded frames made in one pass over a generation
+constexpr std::size_t packet_overhead_bytes = datagram_overhead_bytes + 28;  // on the wire, with IPv4 and UDP
+constexpr double slow_rate = 125e6;              // bytes per second: 1 Gbit/s
 constexpr std::size_t recode_rows = 8;           // of them are combined, while a neighbour is far from full rank
+constexpr std::size_t recode_rows_fast = 4;      // where the processor, not the link, is the limit
 constexpr std::size_t seed_bytes = 8;
+constexpr Duration weigh_every_min = microseconds(250);
+constexpr Duration weigh_every_max = milliseconds(20);
+constexpr float fade = 0.93f;
+constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
+constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour
 
 /// How many frames must leave so that one arrives.
 double repair_factor(float loss) noexcept { return 1.0 / (1.0 - std::min(0.5, static_cast<double>(loss))); }
@@ -59,13 +67,13 @@ void Relay::State::send_feedback(Instant now, PeerIndex to, Outbox& out) noexcep
   const std::uint32_t number = peer.link.on_feedback_sent();
   writer.begin(highest, static_cast<std::uint32_t>(std::min<std::int64_t>(delay_us, 0xffffffff)), number,
                arrival_us, words);
-  if (!write_statuses(to, writer)) peer.link.want_feedback(now);
+  if (!write_statuses(now, to, writer)) peer.link.want_feedback(now);
   out.send(to, frame, writer.size());
   counters.add(Counter::tx_feedback_total);
 }
 
 /// False when some did not fit.
-bool Relay::State::write_statuses(PeerIndex to, FeedbackWriter& writer) noexcept {
+bool Relay::State::write_statuses(Instant now, PeerIndex to, FeedbackWriter& writer) noexcept {
   Peer& peer = peers[to];
   while (!peer.loose.is_empty()) {
     StatusFrame status;
@@ -81,6 +89,7 @@ bool Relay::State::write_statuses(PeerIndex to, FeedbackWriter& writer) noexcept
     if (is_current) {
       Message& message = messages[ref.message];
       const std::size_t room = peer.frame_bytes_max - writer.size();
+      weigh(now, message, peer.link.rtt());
       if (!write_status(message, ref.flow, writer, room)) return false;
       message.flows[ref.flow].is_status_queued = false;
     }
@@ -112,6 +121,14 @@ bool Relay::State::write_status(Message& message, std::uint8_t f, FeedbackWriter
   return writer.add(status);
 }
 
+/// What a neighbour brought fades with time, not with each report: the parts that all reports name must add up.
+void Relay::State::weigh(Instant now, Message& message, Duration rtt) noexcept {
+  const Duration every = rtt.ns == 0 ? weigh_every_max : std::clamp(rtt / 8, weigh_every_min, weigh_every_max);
+  if (now - message.weighed_at < every) return;
+  message.weighed_at = now;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) message.flows[f].innovative *= fade;
+}
+
 /// This neighbour's part of what is missing: by how much it brought lately that was new.
 std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept {
   double weights = 0;
@@ -123,7 +140,6 @@ std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept
   }
   Flow& flow = message.flows[f];
   const double own = 1.0 + static_cast<double>(flow.innovative);
-  flow.innovative *= 0.8f;
   const double budget = static_cast<double>(message.deficit) * (1.0 + params.redundancy) + 1.0;
   const double want = std::ceil(budget * own / std::max(weights, own));
   return static_cast<std::uint16_t>(std::min(want, 65535.0));
@@ -165,7 +181,8 @@ bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t 
   Peer& peer = peers[flow.peer];
   const std::size_t room = peer.frame_bytes_max - frame_prefix_bytes - message.header_bytes;
   const std::size_t digests_each = room / sizeof(Digest);
-  const std::size_t frames = (message.header.generations + digests_each - 1) / digests_each;
+  // Digests only help to find a liar: on a path with a small MTU the last of very many are left out.
+  const std::size_t frames = std::min((message.header.generations + digests_each - 1) / digests_each, announces_max);
   // The header opens the message: on a lossy link its first frame goes out twice.
   const std::size_t copies = frames + (peer.loss > 0.02f ? 1 : 0);
   if (out.frames_left() < copies || out.items_left() < copies) {
@@ -252,7 +269,9 @@ void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
     peer.bulk.pop();
     if (!messages.is_current(ref.message, ref.epoch) || messages[ref.message].flows[ref.flow].peer != to) continue;
     messages[ref.message].flows[ref.flow].is_queued = false;
-    if (send_coded(now, ref.message, ref.flow, budget, out) != 0) queue_bulk(ref.message, ref.flow);
+    if (send_coded(now, ref.message, ref.flow, budget, out) == 0) continue;
+    queue_bulk(ref.message, ref.flow);
+    if (params.rate_bytes_per_second_max != 0) return;  // one pass each: the next neighbour's turn
   }
   if (peer.link.room(now, 1) != 0) peer.link.on_idle();
 }
@@ -277,6 +296,8 @@ std::size_t Relay::State::allowed(const Message& message, const Flow& flow) cons
 std::size_t Relay::State::can_give(const Message& message, const Generation& generation, const Flow& flow,
                                    const GenerationFlow& part) noexcept {
   if (part.deficit == 0) return 0;
+  // It has had enough to decode many times over, lost packets not counted: what it reports is not so.
+  if (part.given >= given_max * message.header.k) return 0;
   const double target = part.deficit * repair_factor(peers[flow.peer].loss) + rng.unit();
   const auto wanted = static_cast<std::size_t>(target);
   if (wanted <= part.inflight) return 0;
@@ -295,12 +316,23 @@ std::size_t Relay::State::can_give(const Message& message, const Generation& gen
   return part.inflight == 0 && exchanged * 2 < rank ? 1 : 0;
 }
 
+/// Of one generation, before the next has its turn. All generations of a message are to grow side by side, and every
+/// neighbour is to hear of each: where a frame takes long to send, one; where it does not, as many as make one product.
+std::size_t Relay::State::outputs_each_turn(const Link& link) const noexcept {
+  double rate = link.rate_bytes_per_second();
+  if (params.rate_bytes_per_second_max != 0) {
+    rate = std::min(rate, static_cast<double>(params.rate_bytes_per_second_max));
+  }
+  return rate < slow_rate ? 1 : outputs_each_product;
+}
+
 std::size_t Relay::State::send_coded(Instant now, std::uint32_t slot, std::uint8_t f, std::size_t budget,
                                      Outbox& out) noexcept {
   Message& message = messages[slot];
   Flow& flow = message.flows[f];
   budget = std::min(budget, allowed(message, flow));
   const std::size_t generations = message.header.generations;
+  const std::size_t each = outputs_each_turn(peers[flow.peer].link);
   std::size_t sent = 0;
   for (std::size_t tried = 0; tried < generations && sent < budget; ++tried) {
     const std::size_t g = flow.generation % generations;
@@ -308,7 +340,7 @@ std::size_t Relay::State::send_coded(Instant now, std::uint32_t slot, std::uint8
     Generation& generation = messages.generation(message, g);
     std::size_t count = can_give(message, generation, flow, generation.flows[f]);
     if (count == 0) continue;
-    count = std::min({count, budget - sent, outputs_each_product});
+    count = std::min({count, budget - sent, each});
     if (!generation.is_decoded) {
       sent += send_recoded(now, slot, g, f, count, out);
     } else if (message.is_own && generation.next_systematic < message.header.k) {
@@ -363,7 +395,8 @@ std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::siz
   const std::size_t k = message.header.k;
   const std::size_t held = generation.held;
   const bool is_nearly_done = generation.flows[f].deficit <= k / 8;
-  const std::size_t used = is_nearly_done ? held : std::min(held, recode_rows);
+  const std::size_t newest = count == 1 ? recode_rows : recode_rows_fast;
+  const std::size_t used = is_nearly_done ? held : std::min(held, newest);
   std::array<const std::uint8_t*, k_wire_max> rows;
   for (std::size_t i = 0; i < used; ++i) rows[i] = generation.rows[held - 1 - i] - k;
   std::array<std::uint8_t*, outputs_each_product> frames;
@@ -390,12 +423,14 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
   coded.generation = static_cast<std::uint16_t>(g);
   coded.tag = message.tag;
   coded.seed = seed;
+  const std::size_t charged = bytes + params.shard_bytes_elided;
   coded.sequence = peers[flow.peer].link.on_sent(
-      now, {slot, message.epoch, coded.generation, static_cast<std::uint16_t>(bytes), f,
+      now, {slot, message.epoch, coded.generation, static_cast<std::uint16_t>(charged), f,
             static_cast<std::uint8_t>(FrameKind::coded)});
   write_coded_prefix(coded, frame);
   if (params.rate_bytes_per_second_max != 0) {
-    const auto cost_ns = static_cast<std::int64_t>(bytes * 1'000'000'000 / params.rate_bytes_per_second_max);
+    const std::size_t on_wire = charged + packet_overhead_bytes;
+    const auto cost_ns = static_cast<std::int64_t>(on_wire * 1'000'000'000 / params.rate_bytes_per_second_max);
     rate_at = std::max(rate_at, now - milliseconds(1)) + Duration{cost_ns};
   }
   ++part.inflight;
@@ -436,7 +471,13 @@ void Relay::State::queue_status(Instant now, std::uint32_t slot, std::uint8_t f,
 void Relay::State::queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state) noexcept {
   Peer& peer = peers[to];
   const bool is_repeat = !peer.loose.is_empty() && peer.last_loose.tag == tag && peer.last_loose.state == state;
-  if (!is_repeat && peer.loose.push({tag, state})) peer.last_loose = {tag, state};
+  if (!is_repeat) {
+    if (peer.loose.push({tag, state})) {
+      peer.last_loose = {tag, state};
+    } else {
+      counters.add(Counter::drop_status_full_total);
+    }
+  }
   peer.link.want_feedback(now + (state == StatusState::full ? microseconds(100) : microseconds(500)));
 }
 

@@ -1,5 +1,6 @@
 /// What a Relay is made of, shared by its source files: relay.cpp (entry points, routes, timers), relay_receive.cpp
-/// (frames in), relay_complete.cpp (decoding, hashing, finishing) and relay_send.cpp (frames out).
+/// (frames in), relay_rivals.cpp (headers that contradict each other, and what is closed), relay_complete.cpp
+/// (decoding, hashing, finishing) and relay_send.cpp (frames out).
 #pragma once
 
 #include <array>
@@ -42,11 +43,14 @@ struct PublishOutcome {
 };
 
 struct Peer {
-  explicit Peer(std::size_t messages_max)
-      : urgent(messages_max * 2), bulk(messages_max * 2), statuses(messages_max * 2), loose(64) {}
+  Peer(std::size_t messages_max, std::size_t link_frames_max)
+      : link(link_frames_max),
+        urgent(messages_max * 2),
+        bulk(messages_max * 2),
+        statuses(messages_max * 2),
+        loose(64) {}
   bool is_up = false;
   std::uint16_t frame_bytes_max = 0;
-  std::uint32_t open_messages = 0;  // incomplete ones it opened
   float loss = 0;                   // share of frames sent that were lost, smoothed
   Link link;
   Fifo<FlowRef> urgent;             // announces and singles
@@ -84,9 +88,6 @@ struct Relay::State {
   /// There is a next hop that may still take it.
   [[nodiscard]] bool has_taker(const Message& message) const noexcept;
   void note_unsettled(std::uint32_t slot) noexcept;
-  void close_message(std::uint32_t slot) noexcept;
-  void release_opener(Message& message) noexcept;
-  void on_message_gone(std::uint32_t slot) noexcept;
   void flush_events(Outbox& out) noexcept;
   void update_deadline(Instant now, const Outbox& out) noexcept;
   void trace(const Message& message, PeerIndex from, ShardTrace kind) noexcept;
@@ -97,17 +98,32 @@ struct Relay::State {
   void on_frame(Instant now, const RxFrame& frame) noexcept;
   void on_announce(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept;
+  void refresh(Instant now, std::uint32_t slot) noexcept;
   void on_single(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_known_single(PeerIndex from, std::uint32_t slot) noexcept;
   void on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept;
+  [[nodiscard]] std::uint8_t flow_for(Message& message, PeerIndex peer) noexcept;
   [[nodiscard]] std::uint32_t open_received(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
                                             const MessageHeader& header, bool is_single) noexcept;
-  void take_digests(Message& message, const MessageHeader& header, const AnnounceFrame& announce) noexcept;
+  void take_digests(Message& message, const AnnounceFrame& announce) noexcept;
   void absorb(Instant now, std::uint32_t slot, std::uint8_t flow, const CodedFrame& coded) noexcept;
   void on_frame_ended(Instant now, PeerIndex peer, const SentFrame& frame, bool is_acknowledged) noexcept;
   void malformed(PeerIndex from) noexcept;
+
+  // relay_rivals.cpp
+  [[nodiscard]] bool is_bound_elsewhere(std::uint32_t slot, PeerIndex peer) const noexcept;
+  [[nodiscard]] std::uint32_t rival_for(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
+                                        const MessageHeader& header) noexcept;
+  void settle_signature(PeerIndex from, std::uint32_t slot, Bytes encoded, const MessageHeader& header) noexcept;
+  bool leave_rivals(const MessageTag& tag, std::uint32_t slot, PeerIndex peer) noexcept;
+  void drop_rivals(Instant now, std::uint32_t slot) noexcept;
+  void drop_rival(Instant now, std::uint32_t slot, std::uint32_t truth) noexcept;
+  void find_heir(std::uint32_t slot) noexcept;
+  void close_message(std::uint32_t slot) noexcept;
+  void close_false(Instant now, std::uint32_t slot) noexcept;
+  void make_room(Instant now, std::uint32_t slot) noexcept;
 
   // relay_complete.cpp
   bool load_some(Instant now) noexcept;
@@ -119,12 +135,13 @@ struct Relay::State {
   void finish_check(Instant now, std::uint32_t slot) noexcept;
   void mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept;
   void complete(Instant now, std::uint32_t slot) noexcept;
-  void blame(const Generation& generation, const Message& message) noexcept;
+  [[nodiscard]] std::uint8_t culprit_of(const Generation& generation, const Message& message) const noexcept;
 
   // relay_send.cpp
   void pump(Instant now, Outbox& out) noexcept;
   void send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept;
-  bool write_statuses(PeerIndex to, FeedbackWriter& writer) noexcept;
+  bool write_statuses(Instant now, PeerIndex to, FeedbackWriter& writer) noexcept;
+  static void weigh(Instant now, Message& message, Duration rtt) noexcept;
   bool write_status(Message& message, std::uint8_t flow, FeedbackWriter& writer, std::size_t room) noexcept;
   [[nodiscard]] std::uint16_t want_from(Message& message, std::uint8_t flow) noexcept;
   void send_probe(Instant now, PeerIndex to, Outbox& out) noexcept;
@@ -133,6 +150,7 @@ struct Relay::State {
   bool send_single(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
   void send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept;
   std::size_t send_coded(Instant now, std::uint32_t slot, std::uint8_t flow, std::size_t budget, Outbox& out) noexcept;
+  [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t can_give(const Message& message, const Generation& generation, const Flow& flow,
                                      const GenerationFlow& part) noexcept;
@@ -155,6 +173,7 @@ struct Relay::State {
   Rng rng;
   MessageTable messages;
   SeenCache seen;
+  SeenCache condemned;  // digests of encoded headers that proved false, or went unchecked
   Sha256 single_hasher;
   std::vector<Peer> peers;
   std::vector<PeerIndex> up_peers;

@@ -38,6 +38,13 @@ class TagMap {
     entries_[i] = {tag, slot};
   }
 
+  /// The tag must be there.
+  void replace(const MessageTag& tag, std::uint32_t slot) noexcept {
+    std::size_t i = home(tag);
+    while (entries_[i].tag != tag) i = (i + 1) & mask_;
+    entries_[i].slot = slot;
+  }
+
   void erase(const MessageTag& tag) noexcept {
     std::size_t i = home(tag);
     while (entries_[i].slot != slot_none && entries_[i].tag != tag) i = (i + 1) & mask_;
@@ -80,6 +87,8 @@ class SeenCache {
     const std::uint32_t slot = map_.find(tag);
     return slot != slot_none && now - at_[slot] <= keep_;
   }
+
+  [[nodiscard]] bool is_empty() const noexcept { return order_.is_empty(); }
 
   /// Remembers `tag` from `now` on.
   void insert(Instant now, const MessageTag& tag) noexcept {

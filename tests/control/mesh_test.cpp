@@ -244,6 +244,33 @@ TEST(Mesh, AnUnreachablePeerHeardOfIsForgotten) {
             0);
 }
 
+TEST(Mesh, ARefusedPeerHeardOfIsNotDialledForTenMinutes) {
+  for (const bool is_refused : {false, true}) {
+    Mesh mesh({}, "me", {"/ip4/1.1.1.1/tcp/1"}, 5);
+    MeshOutbox out;
+    mesh.on_connected({}, "other", false, out);
+    mesh.on_session({}, "other", out);
+    MeshControl told;
+    told.add_peers()->set_peer("other");
+    told.mutable_peers(0)->add_addresses("/ip4/2.2.2.2/tcp/2");
+    const std::string bytes = told.SerializeAsString();
+    ASSERT_TRUE(mesh.on_control({}, "other", as_bytes(bytes), out));
+    if (is_refused) mesh.on_refused({}, "other", out);
+    mesh.on_disconnected({}, "other", out);
+    out.clear();
+    Instant dialled_at = dataplane::never;
+    for (Instant now{}; now < Instant{} + seconds(700) && dialled_at == dataplane::never; now = now + seconds(1)) {
+      mesh.on_tick(now, out);
+      for (const MeshAction& action : out) {
+        if (std::get_if<Dial>(&action) != nullptr) dialled_at = now;
+      }
+      out.clear();
+    }
+    EXPECT_GE(dialled_at, Instant{} + seconds(is_refused ? 600 : 0));
+    EXPECT_LE(dialled_at, Instant{} + seconds(is_refused ? 601 : 1));
+  }
+}
+
 TEST(Mesh, AFullMeshMakesRoomForThoseItRefused) {
   ToyNetwork net(12);
   MeshParams params;

@@ -33,15 +33,16 @@ TEST(Session, KeysAreThoseOfTheSpecification) {
   EXPECT_EQ(listener.receive.iv, dialer.send.iv);
 }
 
-TEST(Session, MeshHashCoversClusterAndLanes) {
-  EXPECT_EQ(hex(mesh_hash({}, "demo")), "d97779e087c85815121b955b43646ec4fb479d1beea60fb643fe6dcd6f22d589");
-  EXPECT_NE(mesh_hash({}, "demo"), mesh_hash({}, "demo2"));
+TEST(Session, MeshHashCoversClusterLanesAndPathMtu) {
+  EXPECT_EQ(hex(mesh_hash({}, 1400, "demo")), "62225c833a12cbd083fb283bbeda32f453b6a453d809218460a3d33a57454bcb");
+  EXPECT_NE(mesh_hash({}, 1400, "demo"), mesh_hash({}, 1400, "demo2"));
+  EXPECT_NE(mesh_hash({}, 1400, "demo"), mesh_hash({}, 1200, "demo"));
   dataplane::WireParams lanes;
   lanes.lanes = 2;
-  EXPECT_NE(mesh_hash({}, "demo"), mesh_hash(lanes, "demo"));
+  EXPECT_NE(mesh_hash({}, 1400, "demo"), mesh_hash(lanes, 1400, "demo"));
   dataplane::WireParams bytes;
   bytes.message_bytes_max = 1;
-  EXPECT_EQ(mesh_hash({}, "demo"), mesh_hash(bytes, "demo"));
+  EXPECT_EQ(mesh_hash({}, 1400, "demo"), mesh_hash(bytes, 1400, "demo"));
 }
 
 TEST(Session, EndpointsOfAddresses) {
@@ -146,9 +147,7 @@ Outcome exchange(SessionTerms dialer_terms, SessionTerms listener_terms, std::ui
 }
 
 TEST(Session, BothEndsAgree) {
-  auto terms = terms_of("demo", 7071, 1200);
-  terms.udp_addresses = {"not an address", "10.0.0.1"};
-  const Outcome outcome = exchange(terms, terms_of("demo", 7072), 2);
+  const Outcome outcome = exchange(terms_of("demo", 7071), terms_of("demo", 7072), 2);
   ASSERT_TRUE(outcome.dialer->has_value());
   ASSERT_TRUE(outcome.listener->has_value());
   const AgreedSession& dialer = **outcome.dialer;
@@ -158,12 +157,7 @@ TEST(Session, BothEndsAgree) {
   EXPECT_EQ(dialer.keys.send.key_id, 2U);
   EXPECT_EQ(listener.keys.send.key_id, 1U);
   EXPECT_EQ(dialer.udp_port, 7072);
-  EXPECT_FALSE(dialer.endpoint.has_value());
-  ASSERT_TRUE(listener.endpoint.has_value());
-  EXPECT_EQ(hex(listener.endpoint->address), "00000000000000000000ffff0a000001");
-  EXPECT_EQ(listener.endpoint->port, 7071);
-  EXPECT_EQ(dialer.path_mtu_bytes, 1200);
-  EXPECT_EQ(listener.path_mtu_bytes, 1200);
+  EXPECT_EQ(listener.udp_port, 7071);
   EXPECT_EQ(listener.replaces_key_id, 2U);
   const Outcome again = exchange(terms_of("demo", 1), terms_of("demo", 2));
   EXPECT_NE((**again.dialer).keys.send.key, dialer.keys.send.key);
@@ -178,12 +172,21 @@ TEST(Session, ADifferentClusterIsNamedOnBothEnds) {
   EXPECT_NE(outcome.listener->error().what.find("\"red\""), std::string::npos);
 }
 
-TEST(Session, DifferentLanesAreRefused) {
+TEST(Session, DifferentLanesAndPathMtusAreRefusedWithSettingAndBothValues) {
   auto lanes = terms_of("demo", 7071);
   lanes.wire.lanes = 2;
-  const Outcome outcome = exchange(lanes, terms_of("demo", 7072));
-  ASSERT_FALSE(outcome.dialer->has_value());
-  EXPECT_NE(outcome.dialer->error().what.find("dataplane.lanes"), std::string::npos);
+  const Outcome by_lanes = exchange(lanes, terms_of("demo", 7072));
+  const Outcome by_mtu = exchange(terms_of("demo", 7071, 1200), terms_of("demo", 7072));
+  const auto expect_named = [](const Expected<AgreedSession>& end, const std::string& theirs, const std::string& ours) {
+    ASSERT_FALSE(end.has_value());
+    EXPECT_EQ(end.error().code, ErrorCode::permission_denied);
+    EXPECT_NE(end.error().what.find("the peer has " + theirs + ", we have " + ours), std::string::npos)
+        << end.error().what;
+  };
+  expect_named(*by_lanes.dialer, "dataplane.lanes = 1", "dataplane.lanes = 2");
+  expect_named(*by_lanes.listener, "dataplane.lanes = 2", "dataplane.lanes = 1");
+  expect_named(*by_mtu.dialer, "relay.path_mtu_bytes = 1400", "relay.path_mtu_bytes = 1200");
+  expect_named(*by_mtu.listener, "relay.path_mtu_bytes = 1200", "relay.path_mtu_bytes = 1400");
 }
 
 // What a listener says to a hello that some other program wrote.
@@ -194,7 +197,7 @@ Expected<AgreedSession> answer_to(const std::function<void(session::SessionHello
   const auto listener = std::make_shared<SessionExchange>(io, b, false, terms_of("demo", 7072), 2, 0);
   listener->start([&](Expected<AgreedSession> agreed) { outcome = std::move(agreed); });
   session::SessionHello hello;
-  const auto hash = mesh_hash({}, "demo");
+  const auto hash = mesh_hash({}, 1400, "demo");
   hello.set_wire_version(1);
   hello.set_ephemeral_key(std::string(32, '\x09'));
   hello.set_key_id(1);
@@ -202,6 +205,7 @@ Expected<AgreedSession> answer_to(const std::function<void(session::SessionHello
   hello.set_path_mtu_bytes(1400);
   hello.set_mesh_hash(hash.data(), hash.size());
   hello.set_cluster_id("demo");
+  hello.set_lanes(1);
   change(hello);
   const std::string bytes = hello.SerializeAsString();
   EXPECT_TRUE(a->write_message(as_bytes(bytes)).has_value());
@@ -222,8 +226,8 @@ TEST(Session, HostileHellosAreRefused) {
   EXPECT_EQ(refused([](auto& hello) { hello.set_key_id(0); }), ErrorCode::malformed);
   EXPECT_EQ(refused([](auto& hello) { hello.set_udp_port(0); }), ErrorCode::malformed);
   EXPECT_EQ(refused([](auto& hello) { hello.set_udp_port(65536); }), ErrorCode::malformed);
-  EXPECT_EQ(refused([](auto& hello) { hello.set_path_mtu_bytes(100); }), ErrorCode::malformed);
-  EXPECT_EQ(refused([](auto& hello) { hello.set_path_mtu_bytes(70000); }), ErrorCode::malformed);
+  EXPECT_EQ(refused([](auto& hello) { hello.set_path_mtu_bytes(100); }), ErrorCode::permission_denied);
+  EXPECT_EQ(refused([](auto& hello) { hello.set_lanes(0); }), ErrorCode::permission_denied);
   EXPECT_EQ(refused([](auto& hello) { hello.set_cluster_id(std::string(5000, 'x')); }), ErrorCode::too_large);
 }
 

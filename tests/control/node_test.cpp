@@ -2,7 +2,11 @@
 #include <gtest/gtest.h>
 #include <openssl/sha.h>
 
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "codec/rng.h"
 #include "tests/control/node_world.h"
@@ -167,6 +171,154 @@ TEST(Node, AnotherClusterIsRefused) {
   EXPECT_EQ(first.on_control([&] { return first->peers().sessions(); }), 1U);
   EXPECT_FALSE(other.on_control([&] { return other->is_ready(); }));
   EXPECT_TRUE(first.on_control([&] { return first->is_ready(); }));
+}
+
+// What every node of this process logs at info and above, while it stands.
+class LogLines {
+ public:
+  LogLines() : before_(spdlog::default_logger()) {
+    const auto sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
+    sink->set_pattern("%v");
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", sink));
+  }
+  ~LogLines() { spdlog::set_default_logger(before_); }
+  LogLines(const LogLines&) = delete;
+  LogLines& operator=(const LogLines&) = delete;
+  /// Only when no node runs any more.
+  std::vector<std::string> naming(const std::string& word) const {
+    std::vector<std::string> found;
+    std::istringstream in(text_.str());
+    for (std::string line; std::getline(in, line);) {
+      if (line.find(word) != std::string::npos) found.push_back(line);
+    }
+    return found;
+  }
+
+ private:
+  std::ostringstream text_;
+  std::shared_ptr<spdlog::logger> before_;
+};
+
+TEST(Node, ARefusedNodeIsLoggedOnceLearnsNothingAndIsDialledByNobody) {
+  const LogLines log;
+  std::string first_id;
+  std::string other_id;
+  {
+    TestNode first;
+    TestNode second(Settings{bootstrap_to(first)});
+    TestNode third(Settings{bootstrap_to(first)});
+    ASSERT_TRUE(has_sessions(second, 2));
+    TestNode other(Settings{bootstrap_to(first), {"node.cluster_id", "another"}, {"mesh.redial_min_ms", "10"},
+                            {"mesh.redial_max_ms", "50"}});
+    first_id = first->peer_id();
+    other_id = other->peer_id();
+    ASSERT_TRUE(eventually([&] { return other.on_control([&] { return other->peers().refused() >= 5; }); }));
+    EXPECT_TRUE(other.on_control([&] { return other->peers().mesh().address_book().empty(); }));
+    for (TestNode* node : {&second, &third}) {
+      EXPECT_EQ(node->on_control([&] { return (*node)->peers().refused(); }), 0U);
+      for (const auto& known : node->on_control([&] { return (*node)->peers().mesh().address_book(); })) {
+        EXPECT_NE(known.peer, other_id);
+      }
+    }
+  }
+  const auto of_other = log.naming(other_id + " is");
+  ASSERT_EQ(of_other.size(), 1U) << of_other.back();
+  EXPECT_NE(of_other.front().find("is refused: the peer belongs to cluster \"another\", we belong to \"test\""),
+            std::string::npos) << of_other.front();
+  const auto of_first = log.naming(first_id + " is refused");
+  ASSERT_EQ(of_first.size(), 1U);
+  EXPECT_NE(of_first.front().find("node.cluster_id"), std::string::npos) << of_first.front();
+}
+
+TEST(Node, AnotherPathMtuIsRefused) {
+  TestNode first;
+  TestNode other(Settings{bootstrap_to(first), {"relay.path_mtu_bytes", "1200"}});
+  ASSERT_TRUE(eventually([&] { return other.on_control([&] { return other->peers().refused() != 0; }); }));
+  EXPECT_EQ(other.on_control([&] { return other->peers().sessions(); }), 0U);
+  EXPECT_EQ(first.on_control([&] { return first->peers().sessions(); }), 0U);
+}
+
+TEST(Node, APeerThatBeginsTooManySessionsIsNotAnswered) {
+  const auto identity = libp2p::Identity::generate();
+  TestNode first(Settings{{"session.exchanges_per_minute_max", "2"}});
+  for (int life = 0; life < 3; ++life) {
+    TestNode again(Settings{bootstrap_to(first), {"session.timeout_ms", "200"}}, identity);
+    if (life < 2) {
+      ASSERT_TRUE(has_sessions(first, 1));
+    } else {
+      const auto refused = [&] { return first->peers().exchanges_refused(); };
+      EXPECT_TRUE(eventually([&] { return first.on_control(refused) != 0; }));
+    }
+  }
+}
+
+TEST(PeerRates, EachPeerHasItsOwnBucketWhichRefills) {
+  using dataplane::seconds;
+  PeerRates rates(2, 3);
+  const auto peer = [] { return libp2p::Identity::generate().peer_id(); };
+  const auto one = peer();
+  const dataplane::Instant start{1'000'000'000'000};
+  EXPECT_TRUE(rates.take(one, start));
+  EXPECT_TRUE(rates.take(one, start));
+  EXPECT_FALSE(rates.take(one, start + seconds(10)));
+  EXPECT_TRUE(rates.take(peer(), start + seconds(11)));
+  EXPECT_TRUE(rates.take(one, start + seconds(45)));
+  EXPECT_FALSE(rates.take(one, start + seconds(46)));
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(rates.take(peer(), start + seconds(50)));
+  EXPECT_EQ(rates.peers(), 3U);
+}
+
+TEST(Node, ATopicThatCannotBeJoinedIsAnAnswer) {
+  TestNode node(Settings{{"relay.topics_max", "1"}});
+  const auto listener = std::make_shared<Listener>();
+  node->subscribe(listener, {"one", "two"});
+  ASSERT_TRUE(eventually([&] { return count_of(*listener, optimum::pb::TraceEvent::REJECT_MESSAGE) == 1; }));
+  const auto events = events_of(*listener);
+  EXPECT_EQ(events.back().rejectmessage().topic(), "two");
+  EXPECT_NE(events.back().rejectmessage().reason().find("relay.topics_max = 1"), std::string::npos);
+  EXPECT_EQ(node.on_control([&] { return node->subscribers().counts().size(); }), 1U);
+}
+
+TEST(Node, ADuplicateOfAHeldMessageIsCalledThat) {
+  TestNode node(Settings{{"publish.hold_ms", "20000"}, {"node.drain_ms", "50"}});
+  auto held = std::async(std::launch::async, [&] { return node.publish("demo", test_payload(10, 30)); });
+  ASSERT_TRUE(eventually([&] { return node->publisher().in_flight() == 1; }));
+  const auto again = node.publish("demo", test_payload(10, 30));
+  ASSERT_FALSE(again.outcome.has_value());
+  EXPECT_EQ(again.outcome.error().code, ErrorCode::already_exists);
+  EXPECT_NE(again.outcome.error().what.find("still under way"), std::string::npos) << again.outcome.error().what;
+  std::promise<void> drained;
+  node.on_control([&] { node->drain([&drained] { drained.set_value(); }); });
+  EXPECT_FALSE(held.get().outcome.has_value());
+  drained.get_future().wait();
+}
+
+// A client that holds up everybody behind it.
+class Blocked final : public Subscriber {
+ public:
+  void on_message(const SharedResponse&) override { gate_.wait(); }
+  void on_trace(const SharedResponse&) override {}
+  void on_refused(const std::string&, const SharedResponse&) override {}
+  void open() { promise_.set_value(); }
+
+ private:
+  std::promise<void> promise_;
+  std::shared_future<void> gate_{promise_.get_future().share()};
+};
+
+TEST(Node, OwnMessagesThatLocalClientsHaveNotTakenAreBounded) {
+  TestNode node(Settings{{"publish.in_flight_max", "4"}, {"publish.threads", "2"}, {"publish.hold_ms", "10"}});
+  const auto blocked = std::make_shared<Blocked>();
+  node->subscribe(blocked, {"demo"});
+  std::string refusal;
+  for (std::uint64_t i = 0; i < 20 && refusal.empty(); ++i) {
+    const auto result = node.publish("demo", test_payload(100, 200 + i));
+    ASSERT_FALSE(result.outcome.has_value());  // nobody else takes part
+    if (result.outcome.error().what.find("local clients") != std::string::npos) refusal = result.outcome.error().what;
+    EXPECT_LE(node->deliveries().own_waiting(), 4U);
+  }
+  EXPECT_NE(refusal.find("publish.in_flight_max"), std::string::npos);
+  blocked->open();
 }
 
 TEST(Node, BothSidesDiallingEachOtherEndUpWithOneSession) {

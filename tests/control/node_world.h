@@ -93,6 +93,7 @@ class Listener final : public Subscriber {
  public:
   void on_message(const SharedResponse& message) override { keep(messages_, message); }
   void on_trace(const SharedResponse& trace) override { keep(traces_, trace); }
+  void on_refused(const std::string&, const SharedResponse& answer) override { keep(traces_, answer); }
 
   /// True when `count` messages have come within half a minute.
   bool wait_for(std::size_t count) {

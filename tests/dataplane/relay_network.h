@@ -4,6 +4,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -51,7 +52,7 @@ class Network {
     config_.params.messages_max = 64;
     config_.params.large_messages_max = 32;
     config_.params.seen_max = 1024;
-    config_.params.peers_max = 32;
+    config_.params.peers_max = std::max<std::size_t>(32, count);
     for (std::size_t i = 0; i < count; ++i) {
       Node node;
       node.counters = std::make_unique<Counters>();

@@ -215,7 +215,7 @@ struct Side {
   std::string hello;
 };
 
-Side side_of(std::uint8_t first, std::uint32_t key_id, std::string_view address, Bytes mesh_hash) {
+Side side_of(std::uint8_t first, std::uint32_t key_id, std::uint16_t udp_port, Bytes mesh_hash) {
   Side side;
   for (std::uint8_t i = 0; i != 32; ++i) side.secret[i] = static_cast<std::uint8_t>(first + i);
   crypto_scalarmult_base(side.key.data(), side.secret.data());
@@ -223,21 +223,22 @@ Side side_of(std::uint8_t first, std::uint32_t key_id, std::string_view address,
   hello.set_wire_version(1);
   hello.set_ephemeral_key(side.key.data(), side.key.size());
   hello.set_key_id(key_id);
-  hello.set_udp_port(7070);
-  hello.add_udp_addresses(std::string(address));
+  hello.set_udp_port(udp_port);
   hello.set_path_mtu_bytes(1400);
   hello.set_mesh_hash(mesh_hash.data(), mesh_hash.size());
   hello.set_cluster_id("vectors");
+  hello.set_lanes(1);
   side.hello = hello.SerializeAsString();
   return side;
 }
 
 TEST(Vectors, SessionKeys) {
-  Json file = file_of("from two hellos to the keys of both directions; mesh hash for one lane and cluster \"vectors\"");
-  const Buffer numbers{1, 0, 0, 0, 1, 0};  // wire version, lanes
+  Json file = file_of("from two hellos to the keys of both directions; mesh hash for one lane, a path MTU of 1400 and "
+                      "cluster \"vectors\"");
+  const Buffer numbers{1, 0, 0, 0, 1, 0, 0x78, 0x05};  // wire version, lanes, path MTU
   const auto mesh_hash = sha256({as_bytes("corelay-mesh-1"), numbers, as_bytes("vectors")});
-  const Side dialer = side_of(0x40, 0x11223344, "192.0.2.1", mesh_hash);
-  const Side listener = side_of(0x80, 0x55667788, "2001:db8::2", mesh_hash);
+  const Side dialer = side_of(0x40, 0x11223344, 7070, mesh_hash);
+  const Side listener = side_of(0x80, 0x55667788, 7171, mesh_hash);
   std::array<std::uint8_t, 32> shared{};
   ASSERT_EQ(crypto_scalarmult(shared.data(), dialer.secret.data(), listener.key.data()), 0);
   const auto salt = sha256({as_bytes("corelay-session-1"), as_bytes(dialer.hello), as_bytes(listener.hello)});

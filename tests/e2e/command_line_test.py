@@ -4,11 +4,12 @@ import json
 import os
 import pathlib
 import pty
+import re
 import socket
 import subprocess
 import tempfile
 
-from fleet import CORELAY, Skip, corelay, main
+from fleet import CORELAY, CORELAYD, Skip, corelay, main
 
 
 def failed(done, code, *words):
@@ -125,7 +126,59 @@ def test_colour_only_for_people():
 def test_version():
     assert set(json.loads(corelay("version", "--output", "json").stdout)) == {"version", "commit_hash"}
     assert corelay("version", "--output", "yaml").stdout.startswith("---\nversion: ")
-    assert corelay("version").stdout.startswith("corelay 0.")
+    text = corelay("version").stdout
+    assert re.fullmatch(r"corelay v\d+\.\d+\.\d+ \(([0-9a-f]{7}|unknown)\)\n", text), text
+    assert corelay("--version").stdout == text
+    for flag in ("version", "--version"):
+        said = subprocess.run([CORELAYD, flag], capture_output=True, text=True, check=True).stdout
+        assert said == text.replace("corelay ", "corelayd "), said
+
+
+def test_numbers_out_of_range_are_answered_in_words():
+    for value in ("0", "-1", "", "nan", "1e3", "0x10", " 1", "9" * 300):
+        done = corelay("publish", "--topic", "t", "--random", "1", "--count", value)
+        failed(done, 2, "--count", "is not a whole number from 1 to 1000000000")
+        assert len(done.stderr) < 200, done.stderr
+        failed(corelay("subscribe", "--topic", "t", "--count", value), 2, "--count")
+        failed(corelay("up", "--nodes", value), 2, "--nodes", "from 1 to 64")
+        for flag in ("--base", "--sidecar-port", "--api-port", "--p2p-port"):
+            failed(corelay("up", flag, value), 2, flag)
+    failed(corelay("up", "--sidecar-port", "65536"), 2, "from 1 to 65535")
+    for value in ("-1", "", "nan", "1e3s", "9" * 300):
+        failed(corelay("publish", "--topic", "t", "--message", "m", "--sleep", value), 2, "--sleep")
+        failed(corelay("publish", "--topic", "t", "--random", value), 2, "--random")
+
+
+def test_suggestions_only_for_slips():
+    for words in (["fly"], ["xp"], ["publish", "--topic", "t", "--colour", "red"], ["node", "--zzz", "state"]):
+        done = corelay(*words)
+        failed(done, 2, "--help")
+        assert "instead of" not in done.stderr, done.stderr
+    failed(corelay("publish", "--topic", "t", "--message", "m", "--outptu", "json"), 2, "'--output' instead")
+
+
+def test_publish_without_a_payload():
+    port = free_port()
+    help_text = corelay("publish", "--help").stdout
+    assert "standard input" in help_text and "a terminal" in help_text, help_text
+    master, slave = pty.openpty()
+    with os.fdopen(master), os.fdopen(slave) as terminal:
+        failed(corelay("publish", "--addr", f"localhost:{port}", "--topic", "t", stdin=terminal), 2,
+               "nothing to publish", "terminal", "--message")
+
+
+def test_no_node_carries_such_a_message():
+    done = corelay("publish", "--addr", f"localhost:{free_port()}", "--topic", "t", "--random", "64.1MiB")
+    failed(done, 4, "67213721 bytes", "relay.message_bytes_max", "67108864")
+
+
+def test_down_from_anywhere():
+    with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as elsewhere:
+        clean = {name: value for name, value in os.environ.items() if name not in ("CORELAY_DIR", "XDG_STATE_HOME")}
+        for environment, place in (({"HOME": home}, f"{home}/.local/state/corelay/fleet"),
+                                   ({"XDG_STATE_HOME": f"{home}/state"}, f"{home}/state/corelay/fleet"),
+                                   ({"CORELAY_DIR": f"{home}/own"}, f"{home}/own")):
+            failed(corelay("down", cwd=elsewhere, env={**clean, **environment}), 1, f"no fleet runs from '{place}'")
 
 
 main()

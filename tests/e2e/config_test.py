@@ -53,6 +53,20 @@ def test_bad_values_name_key_and_value():
     refused(corelayd("--config", "/nowhere/node.toml"), "/nowhere/node.toml")
 
 
+def test_wrong_arguments_are_answered_as_corelay_does():
+    for arguments, words in ((["--prot", "7"], ("there is no flag '--prot'", "try: '--port' instead of '--prot'")),
+                             (["--port"], ("--port needs a value", "try: ")),
+                             (["blah"], ("there is no command 'blah'", "try: corelayd --help")),
+                             (["--set", "x"], ("--set x", "try: --set")),
+                             (["--port", "70000"], ("p2p.port = 70000 (flag --port)", "from 0 to 65535", "try: ")),
+                             (["--port", ""], ('p2p.port = ""', "try: ")),
+                             (["--set", "relay.cells_max=nan"], ("relay.cells_max", "try: ")),
+                             (["--set", "cells_max=5"], ("did you mean relay.cells_max?",)),
+                             (["--set", "nothing.like_it=5"], ("unknown key nothing.like_it", "lists all")),
+                             (["--bootstrap", "here"], ("node.bootstrap_peers", "try: /ip4/"))):
+        assert refused(corelayd(*arguments), "corelayd: ", *words) == 2, arguments
+
+
 def test_gossipsub_is_not_built_yet():
     refused(corelayd(NODE_MODE="gossipsub"), "not built yet")
 

@@ -56,6 +56,29 @@ def test_detached_fleet_and_down():
         assert nothing.returncode == 1 and "no fleet" in nothing.stderr
 
 
+def test_a_fifth_node_joins_with_what_up_prints():
+    """The README's recipe: the address comes from `corelay up` and, the same, from `corelay node state`."""
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder:
+        done = corelay("up", "--detach", "--no-demo", "--dir", folder, *base_flags(ports))
+        assert done.returncode == 0, done.stderr
+        fifth = None
+        try:
+            printed = done.stdout.split("A further node joins with\n", 1)[1].split("corelayd\n", 1)[0]
+            words = dict(word.split("=", 1) for word in printed.split() if "=" in word)
+            state = corelay("node", "state", "--api", f"127.0.0.1:{ports.base + 5}").stdout
+            assert f"Bootstrap     {words['BOOTSTRAP_PEERS']}\n" in state, (words, state)
+            environment = {**os.environ, **words, "CORELAY_P2P_ADDRESS": "127.0.0.1",
+                           "IDENTITY_DIR": f"{folder}/fifth", "CORELAY_DATAPLANE_PIN_LCORES": "false"}
+            fifth = start_process([CORELAYD], env=environment, stderr=subprocess.DEVNULL)
+            api = f"127.0.0.1:{words['API_PORT']}"
+            wait_until("four peers", lambda: len(corelay("node", "peers", "--api", api).stdout.split()) == 4)
+        finally:
+            if fifth is not None:
+                end_process(fifth)
+            corelay("down", "--dir", folder)
+
+
 def test_ctrl_c_stops_the_children_and_a_second_start_keeps_the_identities():
     ports = Ports()
     with tempfile.TemporaryDirectory() as folder:

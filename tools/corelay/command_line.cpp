@@ -11,6 +11,8 @@
 #include <memory>
 
 #include "tools/corelay/commands.h"
+#include "tools/corelay/fleet.h"
+#include "tools/corelay/simulate.h"
 #include "tools/corelay/text.h"
 
 namespace corelay::tools {
@@ -53,11 +55,39 @@ void add_duration(CLI::App& verb, const std::string& name, const std::string& he
             const auto time = parse_duration(text);
             if (!time)
               throw CLI::ValidationError(
-                  name, fmt::format("'{}' is not a time such as 250ms, 2s or 1m", text));
+                  name, fmt::format("'{}' is not a time such as 250ms, 2s or 1m", shortened(text)));
             take(*time);
           },
           help)
       ->type_name("TIME");
+}
+
+/// An option whose text is a whole number from `least` to `most`.
+CLI::Option* add_number(CLI::App& verb, const std::string& name, const std::string& help,
+                        std::uint64_t least, std::uint64_t most,
+                        std::function<void(std::uint64_t)> take) {
+  return verb
+      .add_option_function<std::string>(
+          name,
+          [=, take = std::move(take)](const std::string& text) {
+            const auto number = parse_number(text);
+            if (!number || *number < least || *number > most)
+              throw CLI::ValidationError(
+                  name, fmt::format("'{}' is not a whole number from {} to {}", shortened(text),
+                                    least, most));
+            take(*number);
+          },
+          help)
+      ->type_name("N");
+}
+
+/// A port, 1 to 65535, with its default.
+void add_port(CLI::App& verb, const std::string& name, const std::string& help,
+              std::uint16_t& port) {
+  add_number(verb, name, help, 1, 65535,
+             [&port](std::uint64_t number) { port = static_cast<std::uint16_t>(number); })
+      ->type_name("PORT")
+      ->default_str(std::to_string(port));
 }
 
 CLI::App& add_verb(CLI::App& parent, const std::string& name, const std::string& help,
@@ -90,7 +120,10 @@ void add_publish(CLI::App& app, Choice& choice) {
                "  corelay publish --addr localhost:33222 --topic news --message hello\n"
                "  corelay publish --topic blocks --file block.bin --file next.bin\n"
                "  corelay publish --topic load --random 100KiB --count 50 --sleep 20ms\n"
-               "  seq 10 | corelay publish --topic numbers --lines\n");
+               "  seq 10 | corelay publish --topic numbers --lines\n"
+               "  corelay publish --topic blocks < block.bin\n\n"
+               "Without --message, --file, --random and --lines the message is standard input, to "
+               "its end;\na terminal or nothing there is an error.\n");
   auto options = std::make_shared<PublishOptions>();
   verb.add_option("--addr", options->address, "The node's sidecar")
       ->type_name("HOST:PORT")
@@ -111,7 +144,7 @@ void add_publish(CLI::App& app, Choice& choice) {
                 if (!options->random_bytes) {
                   throw CLI::ValidationError(
                       "--random",
-                      fmt::format("'{}' is not a size such as 1000, 64KiB or 4MiB", text));
+                      fmt::format("'{}' is not a size such as 1000, 64KiB or 4MiB", shortened(text)));
                 }
               },
               "Publish random bytes, this many")
@@ -121,12 +154,11 @@ void add_publish(CLI::App& app, Choice& choice) {
   message->excludes(file, random, lines);
   file->excludes(random, lines);
   random->excludes(lines);
-  verb.add_option("--count", options->count,
-                  "Messages to publish; with --message the second is TEXT1, the third TEXT2, ...: "
-                  "the same\n"
-                  "bytes twice would be one message")
-      ->type_name("N")
-      ->check(CLI::Range(1, 1'000'000'000).description(""))
+  add_number(verb, "--count",
+             "Messages to publish; with --message the second is TEXT1, the third TEXT2, ...: the "
+             "same\n"
+             "bytes twice would be one message",
+             1, 1'000'000'000, [options](auto count) { options->count = count; })
       ->excludes(file, lines);
   add_duration(verb, "--sleep", "Pause between two messages [0s]",
                [options](auto time) { options->sleep = time; });
@@ -153,8 +185,8 @@ void add_subscribe(CLI::App& app, Choice& choice) {
       ->required()
       ->expected(1)
       ->take_all();
-  verb.add_option("--count", options->count, "End after this many messages [no end]")
-      ->type_name("N");
+  add_number(verb, "--count", "End after this many messages [no end]", 1, 1'000'000'000'000,
+             [options](auto count) { options->count = count; });
   add_duration(verb, "--timeout",
                "End after this time; fewer messages than --count is exit code 5 [no end]",
                [options](auto time) { options->timeout = time; });
@@ -201,12 +233,13 @@ void add_up(CLI::App& app, Choice& choice) {
                "  corelay up --nodes 8 --base 24000 --dir /tmp/eight\n"
                "  corelay up --file block.bin --output json\n");
   auto options = std::make_shared<UpOptions>();
-  verb.add_option("--nodes", options->nodes, "Nodes to start")
-      ->type_name("N")
-      ->capture_default_str();
-  verb.add_option("--dir", options->directory, "Folder of identities, logs and pid files")
+  add_number(verb, "--nodes", "Nodes to start", 1, 64,
+             [options](auto nodes) { options->nodes = static_cast<std::uint32_t>(nodes); })
+      ->default_str("4");
+  options->directory = fleet_directory();
+  verb.add_option("--dir", options->directory,
+                  "Folder of identities, logs and the fleet's record; CORELAY_DIR names another")
       ->type_name("DIR")
-      ->envname("CORELAY_DIR")
       ->capture_default_str();
   verb.add_flag("--detach", options->is_detached,
                 "Leave the fleet running in the background; 'corelay down' stops it");
@@ -214,25 +247,19 @@ void add_up(CLI::App& app, Choice& choice) {
       ->type_name("PATH");
   verb.add_flag_callback(
       "--no-demo", [options] { options->has_demo = false; }, "Form the mesh and send nothing");
-  verb.add_option_function<std::uint16_t>(
-          "--base",
-          [options](std::uint16_t base) {
-            options->sidecar_port = base;
-            options->api_port = static_cast<std::uint16_t>(base + 100);
-            options->p2p_port = static_cast<std::uint16_t>(base + 200);
-          },
-          "Other ports: sidecars from PORT on, APIs from PORT+100, p2p from PORT+200")
-      ->type_name("PORT")
-      ->check(CLI::Range(1024, 65000).description(""));
-  verb.add_option("--sidecar-port", options->sidecar_port,
-                  "Sidecar of node 1; the next nodes follow")
-      ->capture_default_str();
-  verb.add_option("--api-port", options->api_port, "API of node 1")
-      ->type_name("PORT")
-      ->capture_default_str();
-  verb.add_option("--p2p-port", options->p2p_port, "p2p of node 1, TCP and UDP")
-      ->type_name("PORT")
-      ->capture_default_str();
+  add_number(verb, "--base",
+             "Other ports: sidecars from PORT on, APIs from PORT+100, p2p from PORT+200", 1024,
+             65000,
+             [options](std::uint64_t base) {
+               options->sidecar_port = static_cast<std::uint16_t>(base);
+               options->api_port = static_cast<std::uint16_t>(base + 100);
+               options->p2p_port = static_cast<std::uint16_t>(base + 200);
+             })
+      ->type_name("PORT");
+  add_port(verb, "--sidecar-port", "Sidecar of node 1; the next nodes follow",
+           options->sidecar_port);
+  add_port(verb, "--api-port", "API of node 1", options->api_port);
+  add_port(verb, "--p2p-port", "p2p of node 1, TCP and UDP", options->p2p_port);
   verb.add_option("--corelayd", options->corelayd, "The node program [beside corelay, then PATH]")
       ->type_name("PATH");
   add_duration(verb, "--timeout", "Longest wait for the mesh, and for the file [15s]",
@@ -245,9 +272,10 @@ void add_down(CLI::App& app, Choice& choice) {
   CLI::App& verb = add_verb(app, "down", "Stop the fleet that 'corelay up' started",
                             "  corelay down\n  corelay down --dir /tmp/eight\n");
   auto options = std::make_shared<DownOptions>();
-  verb.add_option("--dir", options->directory, "Folder given to 'corelay up'")
+  options->directory = fleet_directory();
+  verb.add_option("--dir", options->directory,
+                  "Folder given to 'corelay up'; without, 'down' works from anywhere")
       ->type_name("DIR")
-      ->envname("CORELAY_DIR")
       ->capture_default_str();
   add_duration(verb, "--timeout", "Longest wait for a clean stop; then nodes are killed [10s]",
                [options](auto time) { options->timeout = time; });
@@ -256,12 +284,95 @@ void add_down(CLI::App& app, Choice& choice) {
   });
 }
 
+/// "3", or "1..5": both ends count.
+void add_seeds(CLI::App& verb, const std::shared_ptr<SimulateOptions>& options) {
+  verb.add_option_function<std::uint64_t>(
+          "--seed",
+          [options](std::uint64_t seed) { options->seed_first = options->seed_last = seed; },
+          "Seed of everything that is drawn [1]")
+      ->type_name("N");
+  verb.add_option_function<std::string>(
+          "--seeds",
+          [options](const std::string& text) {
+            const std::size_t dots = text.find("..");
+            char* end = nullptr;
+            options->seed_first = std::strtoull(text.c_str(), &end, 10);
+            const bool is_first_whole = dots != std::string::npos && end == text.c_str() + dots;
+            const char* second = is_first_whole ? text.c_str() + dots + 2 : "";
+            options->seed_last = std::strtoull(second, &end, 10);
+            if (end == second || *end != '\0' || options->seed_last < options->seed_first)
+              throw CLI::ValidationError("--seeds", fmt::format("'{}' is not A..B", text));
+          },
+          "One run for each of these seeds")
+      ->type_name("A..B");
+}
+
+void add_run_options(CLI::App& verb, const std::shared_ptr<SimulateOptions>& options) {
+  verb.add_option("SCENARIO", options->scenario, "A built-in name, or a TOML file")->required();
+  add_seeds(verb, options);
+  verb.add_option("--nodes", options->nodes, "In place of the scenario's")->type_name("N");
+  verb.add_option("--messages", options->messages, "In place of the scenario's")->type_name("N");
+  verb.add_option("--shards-target", options->shards_target, "k aimed at, router corelay")
+      ->type_name("K");
+  verb.add_option("--redundancy", options->redundancy, "Asked for beyond need, router corelay")
+      ->type_name("SHARE");
+  verb.add_option("--start-mult", options->start_mult, "Start allowance, router corelay")
+      ->type_name("MESSAGES");
+  verb.add_option("--threshold", options->forward_threshold,
+                  "Share of k held before recoding, router corelay")
+      ->type_name("SHARE");
+  verb.add_option("--json", options->json_file, "Write {\"rows\": [...]}, a row a seed, here")
+      ->type_name("FILE");
+  verb.add_option("--svg", options->svg_file, "Draw coverage over time of the first seed here")
+      ->type_name("FILE");
+}
+
+void add_sim(CLI::App& app, Choice& choice) {
+  CLI::App& verb = add_verb(app, "sim", "Simulate how a message spreads through a whole mesh",
+                            "  corelay sim list\n"
+                            "  corelay sim run S1-1MiB\n"
+                            "  corelay sim run S3-1MiB-loss10 --seeds 1..5 --json loss.json\n"
+                            "  corelay sim compare S2-1MiB --routers corelay,rs-bitmap,oracle\n");
+  verb.require_subcommand(1);
+  auto options = std::make_shared<SimulateOptions>();
+  CLI::App& run = add_verb(verb, "run", "Run one router on a scenario", "");
+  add_run_options(run, options);
+  run.add_option_function<std::string>(
+         "--router", [options](const std::string& name) { options->routers = {name}; },
+         "Which protocol [corelay]")
+      ->type_name("NAME");
+  run.callback([options, &choice] {
+    choice.run = [options](const Console& c) { return simulate(c, *options); };
+  });
+  CLI::App& versus = add_verb(verb, "compare", "Run several routers on the same network", "");
+  add_run_options(versus, options);
+  versus.add_option("--routers", options->routers, "Which protocols, separated by commas")
+      ->type_name("A,B,...")
+      ->delimiter(',')
+      ->required();
+  versus.callback([options, &choice] {
+    choice.run = [options](const Console& c) { return compare(c, *options); };
+  });
+  add_verb(verb, "list", "Name the built-in scenarios and the routers", "").callback([&choice] {
+    choice.run = list_scenarios;
+  });
+}
+
 /// What is wrong with the words, in ours where the library's are unclear.
 std::string reason_of(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  const std::string_view text = error.what();
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && text.starts_with("--"))
+    return fmt::format("{} needs a value", text.substr(0, text.find(':')));
+  if (const auto rest = app.remaining(true);
+      !rest.empty() && text.find("not expected") != std::string_view::npos) {
+    const auto flag =
+        std::find_if(rest.begin(), rest.end(), [](const auto& word) { return word.starts_with("-"); });
+    if (flag != rest.end()) return fmt::format("there is no option '{}'", shortened(*flag));
+  }
   const bool has_verb = !app.get_subcommands().empty();
   if (has_verb || argc < 2 || argv[1][0] == '-')
     return has_verb || argc >= 2 ? error.what() : "no command given";
-  return fmt::format("there is no command '{}'", argv[1]);
+  return fmt::format("there is no command '{}'", shortened(argv[1]));
 }
 
 /// The nearest known word for the first unknown one, or where to read more.
@@ -272,8 +383,10 @@ std::string remedy_for(const CLI::App& app, int argc, char** argv) {
   for (const CLI::App* chosen : app.get_subcommands()) deepest = chosen;
   for (const CLI::App* verb : deepest->get_subcommands([](const CLI::App*) { return true; }))
     kept.push_back(verb->get_name());
-  for (const CLI::Option* option : deepest->get_options()) {
-    for (const std::string& name : option->get_lnames()) kept.push_back("--" + name);
+  for (const CLI::App* level : {deepest, &app}) {
+    for (const CLI::Option* option : level->get_options()) {
+      for (const std::string& name : option->get_lnames()) kept.push_back("--" + name);
+    }
   }
   names.assign(kept.begin(), kept.end());
   for (int i = 1; i < argc; ++i) {
@@ -283,7 +396,7 @@ std::string remedy_for(const CLI::App& app, int argc, char** argv) {
     const std::string_view near = nearest(word, names);
     const bool is_flag = word.starts_with("-");
     if (!near.empty() && is_flag == near.starts_with("-"))
-      return fmt::format("'{}' instead of '{}'", near, word);
+      return fmt::format("'{}' instead of '{}'", near, shortened(word));
   }
   std::string path = "corelay";
   if (deepest != &app) path += " " + deepest->get_name();
@@ -303,6 +416,7 @@ int run_command_line(int argc, char** argv) {
                          "  corelay node state --api localhost:9091\n\n") +
              exit_codes_text + "\nNO_COLOR=1 turns colour off.");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "corelay " + version_text(), "Print the version");
   const auto formatter = std::make_shared<OptionFormatter>();
   formatter->column_width(36);
   app.formatter(formatter);
@@ -319,6 +433,7 @@ int run_command_line(int argc, char** argv) {
   add_node(app, choice);
   add_up(app, choice);
   add_down(app, choice);
+  add_sim(app, choice);
   add_verb(app, "version", "Version and commit of this program", "").callback([&] {
     choice.run = version;
   });

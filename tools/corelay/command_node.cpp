@@ -4,6 +4,7 @@
 
 #include "tools/corelay/commands.h"
 #include "tools/corelay/http_get.h"
+#include "tools/corelay/port_hint.h"
 
 namespace corelay::tools {
 namespace {
@@ -69,6 +70,18 @@ std::string labelled(const Json& reply) {
   return text;
 }
 
+/// What a further node takes as BOOTSTRAP_PEERS to join this one; only where the reply tells addresses.
+std::string bootstrap_line(const Json& reply) {
+  const Json addresses = reply.value("addresses", Json::array());
+  const std::string peer_id = reply.value("pub_key", "");
+  if (!addresses.is_array() || addresses.empty() || peer_id.empty()) return "";
+  std::string text;
+  for (const Json& address : addresses) {
+    text += fmt::format("{:<14}{}/p2p/{}\n", text.empty() ? "Bootstrap" : "", shown(address, 0), peer_id);
+  }
+  return text;
+}
+
 ExitCode show_peers(const Console& console, const Json& state) {
   const Json peers = state.value("peers", Json::array());
   console.print_value(Json{{"count", peers.size()}, {"peers", peers}});
@@ -90,6 +103,8 @@ ExitCode node(const Console& console, const NodeOptions& options) {
     }
     const ExitCode code =
         error.code == ErrorCode::timed_out ? ExitCode::timed_out : ExitCode::unreachable;
+    const std::string hint = port_hint(options.address, PortKind::api);
+    if (!hint.empty()) return console.fail(code, "no node API: " + hint, "--api with the port of the HTTP API");
     return console.fail(
         code, fmt::format("no node API at {}: {}", options.address, error.what),
         "--api HOST:PORT of a running node; a fleet of 'corelay up' has 9091, 9092, ...");
@@ -103,7 +118,7 @@ ExitCode node(const Console& console, const NodeOptions& options) {
         "is this the API port (API_PORT) of a node, and not its sidecar or p2p port?");
   }
   if (options.question == NodeQuestion::peers) return show_peers(console, body);
-  console.print_table(labelled(body));
+  console.print_table(labelled(body) + bootstrap_line(body));
   console.print_value(body);
   return ExitCode::ok;
 }

@@ -1,18 +1,22 @@
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
 #include "codec/bytes.h"
+#include "dataplane/message.h"
 #include "tools/corelay/commands.h"
 #include "tools/corelay/digest.h"
 #include "tools/corelay/http_get.h"
 #include "tools/corelay/read_file.h"
+#include "tools/corelay/port_hint.h"
 #include "tools/corelay/sidecar_client.h"
 #include "tools/corelay/text.h"
 
@@ -20,6 +24,9 @@ namespace corelay::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* payload_remedy =
+    "--message TEXT, --file PATH, --random SIZE, or pipe the message to standard input";
 
 /// One payload and how it is called in what we print.
 struct Payload {
@@ -150,12 +157,31 @@ ExitCode publish_lines(Publisher& publisher, const PublishOptions& options) {
   return ExitCode::ok;
 }
 
+/// The largest message any node can be set to carry; what a node takes is its own relay.message_bytes_max.
+std::string over_every_limit(std::uint64_t bytes) {
+  return fmt::format("message of {} bytes is over relay.message_bytes_max, which is {} bytes at the most", bytes,
+                     dataplane::message_bytes_limit);
+}
+
+/// Standard input as one message, where no other payload was named: says so when it is waited for.
+Expected<Payload> payload_of_input(const Console& console) {
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  if (poll(&input, 1, 1000) == 0)
+    console.note("Reading the message from standard input, to its end; --message TEXT or --file PATH otherwise.");
+  auto bytes = read_file("-");
+  if (!bytes) return tl::make_unexpected(bytes.error());
+  if (bytes->empty())
+    return fail(ErrorCode::invalid_argument, "", "nothing to publish: standard input is empty");
+  return Payload{std::move(*bytes), ""};
+}
+
 /// The n-th payload (from 0), made when it is due.
-Expected<Payload> payload_at(const PublishOptions& options, std::uint64_t n) {
+Expected<Payload> payload_at(const Console& console, const PublishOptions& options, std::uint64_t n) {
   if (options.message)
     return Payload{n == 0 ? *options.message : *options.message + std::to_string(n), ""};
   if (options.random_bytes) return Payload{random_payload(*options.random_bytes), "random bytes"};
-  const std::string path = options.files.empty() ? "-" : options.files.at(n);
+  if (options.files.empty()) return payload_of_input(console);
+  const std::string& path = options.files.at(n);
   auto bytes = read_file(path);
   if (!bytes) return tl::make_unexpected(bytes.error());
   return Payload{std::move(*bytes), path == "-" ? "" : path};
@@ -170,17 +196,26 @@ ExitCode publish(const Console& console, const PublishOptions& options) {
   const bool is_from_input = !options.message && !options.random_bytes && options.files.empty();
   if (is_from_input && isatty(STDIN_FILENO) == 1) {
     return console.fail(
-        ExitCode::usage, "nothing to publish",
-        "--message TEXT, --file PATH, --random SIZE, or pipe the message to standard input");
+        ExitCode::usage, "nothing to publish: no payload is named, and standard input is a terminal",
+        payload_remedy);
   }
+  if (options.random_bytes.value_or(0) > dataplane::message_bytes_limit)
+    return console.fail(ExitCode::refused, over_every_limit(*options.random_bytes));
   for (const std::string& path : options.files) {
     if (const auto readable = check_readable(path); !readable) {
       return console.fail(ExitCode::usage, readable.error().describe());
     }
+    std::error_code unknown;
+    const auto bytes = path == "-" ? 0 : std::filesystem::file_size(path, unknown);
+    if (!unknown && bytes > dataplane::message_bytes_limit)
+      return console.fail(ExitCode::refused, path + ": " + over_every_limit(bytes));
   }
   auto client = SidecarClient::open(options.address, std::chrono::seconds(10));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
+    const std::string hint = port_hint(options.address, PortKind::sidecar);
+    if (!hint.empty())
+      return console.fail(ExitCode::unreachable, "no sidecar: " + hint, "--addr with the port of the sidecar");
     return console.fail(
         is_late ? ExitCode::timed_out : ExitCode::unreachable,
         fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),
@@ -193,8 +228,12 @@ ExitCode publish(const Console& console, const PublishOptions& options) {
   const std::uint64_t count = options.files.empty() ? options.count : options.files.size();
   for (std::uint64_t n = 0; n < count; ++n) {
     if (n > 0) std::this_thread::sleep_for(options.sleep);
-    const auto payload = payload_at(options, n);
-    if (!payload) return console.fail(ExitCode::usage, payload.error().describe());
+    const auto payload = payload_at(console, options, n);
+    if (!payload)
+      return console.fail(ExitCode::usage, payload.error().describe(),
+                          is_from_input ? payload_remedy : "");
+    if (payload->bytes.size() > dataplane::message_bytes_limit)
+      return console.fail(ExitCode::refused, over_every_limit(payload->bytes.size()));
     if (const ExitCode code = publisher.send(*payload); code != ExitCode::ok) return code;
   }
   return ExitCode::ok;

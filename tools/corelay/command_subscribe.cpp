@@ -10,6 +10,7 @@
 #include "tools/corelay/digest.h"
 #include "tools/corelay/http_get.h"
 #include "tools/corelay/interrupt.h"
+#include "tools/corelay/port_hint.h"
 #include "tools/corelay/sidecar_client.h"
 #include "tools/corelay/text.h"
 
@@ -186,6 +187,9 @@ ExitCode subscribe(const Console& console, const SubscribeOptions& options) {
   auto client = SidecarClient::open(options.address, std::chrono::seconds(10));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
+    const std::string hint = port_hint(options.address, PortKind::sidecar);
+    if (!hint.empty())
+      return console.fail(ExitCode::unreachable, "no sidecar: " + hint, "--addr with the port of the sidecar");
     return console.fail(
         is_late ? ExitCode::timed_out : ExitCode::unreachable,
         fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),

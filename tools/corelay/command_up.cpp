@@ -76,10 +76,11 @@ Json to_json(const Fleet& fleet, Clock::duration formed_after, const DemoResult*
                      {"pid", node.process.pid},
                      {"sidecar", node.sidecar()},
                      {"api", node.api()},
+                     {"bootstrap", node.bootstrap()},
                      {"p2p_port", node.p2p_port},
                      {"log", node.log().string()}});
   }
-  Json value{{"nodes", nodes}, {"mesh_formed_ms", ms(formed_after)}};
+  Json value{{"cluster_id", fleet_cluster()}, {"nodes", nodes}, {"mesh_formed_ms", ms(formed_after)}};
   if (demo == nullptr) return value;
   Json arrivals = Json::array();
   for (const DemoArrival& arrival : demo->arrivals) {
@@ -117,10 +118,17 @@ void print_hints(const Console& console, const Fleet& fleet, const UpOptions& op
                   "  {0} publish --addr {2} --topic mytopic --message hello\n"
                   "  curl http://localhost:{3}/api/v1/node-state\n",
                   corelay, first.sidecar(), second.sidecar(), first.api_port));
+  const FleetNode& last = fleet.nodes().back();
+  console.print_table(fmt::format(
+      "\nA further node joins with\n"
+      "  CLUSTER_ID={} BOOTSTRAP_PEERS={} \\\n"
+      "    OPTIMUM_PORT={} SIDECAR_PORT={} API_PORT={} IDENTITY_DIR=identity {}d\n",
+      fleet_cluster(), first.bootstrap(), last.p2p_port + 1, last.sidecar_port + 1, last.api_port + 1, corelay));
   const std::string directory = written_path(std::filesystem::absolute(fleet.directory()));
   const std::string logs = directory + "/node*/corelayd.log";
   if (options.is_detached) {
-    const std::string where = directory == "run" ? "" : " --dir " + directory;
+    const bool is_usual = options.directory == fleet_directory();
+    const std::string where = is_usual ? "" : " --dir " + directory;
     console.print_table(fmt::format(
         "\nRunning in the background; logs in {}; stop with\n  {} down{}\n", logs, corelay, where));
   } else {

@@ -4,8 +4,10 @@
 
 namespace corelay::tools {
 
+std::string version_text() { return CORELAY_VERSION " (" CORELAY_COMMIT ")"; }
+
 ExitCode version(const Console& console) {
-  console.print_table("corelay " CORELAY_VERSION " (" CORELAY_COMMIT ")\n");
+  console.print_table("corelay " + version_text() + "\n");
   console.print_value({{"version", CORELAY_VERSION}, {"commit_hash", CORELAY_COMMIT}});
   return ExitCode::ok;
 }

@@ -59,7 +59,7 @@ struct NodeOptions {
 /// Starts a local fleet, sends a file through it and shows when and whether it arrived.
 struct UpOptions {
   std::uint32_t nodes = 4;
-  std::string directory = "run";
+  std::string directory;  // of identities, logs and the record of the fleet
   std::uint16_t sidecar_port =
       33221;  // of node 1; node n has this + n - 1. The same for the other two.
   std::uint16_t api_port = 9091;
@@ -74,11 +74,13 @@ struct UpOptions {
 
 /// Stops the fleet that `up` recorded in a directory.
 struct DownOptions {
-  std::string directory = "run";
+  std::string directory;
   std::chrono::milliseconds timeout{10'000};  // for a clean stop; then the node is killed
 };
 [[nodiscard]] ExitCode down(const Console& console, const DownOptions& options);
 
 [[nodiscard]] ExitCode version(const Console& console);
+/// "v0.1.0 (6d3d086)", as corelayd and the API say it.
+[[nodiscard]] std::string version_text();
 
 }  // namespace corelay::tools

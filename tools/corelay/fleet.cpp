@@ -135,6 +135,26 @@ std::string lack_of(const FleetNode& node, const std::vector<FleetNode>& all) {
 std::string FleetNode::sidecar() const { return fmt::format("localhost:{}", sidecar_port); }
 std::string FleetNode::api() const { return fmt::format("127.0.0.1:{}", api_port); }
 
+std::string FleetNode::bootstrap() const {
+  return fmt::format("/ip4/127.0.0.1/tcp/{}/p2p/{}", p2p_port, peer_id);
+}
+
+std::string fleet_directory() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? "" : value;
+  };
+  if (const auto named = variable("CORELAY_DIR"); !named.empty()) return named;
+  if (const auto state = variable("XDG_STATE_HOME"); state.starts_with("/")) return state + "/corelay/fleet";
+  if (const auto home = variable("HOME"); home.starts_with("/")) return home + "/.local/state/corelay/fleet";
+  return "run";
+}
+
+std::string fleet_cluster() {
+  const char* const cluster = std::getenv("CLUSTER_ID");
+  return cluster == nullptr ? "corelay-local" : cluster;
+}
+
 std::string log_tail(const fs::path& path, std::size_t lines) {
   std::ifstream file(path);
   std::deque<std::string> last;
@@ -189,11 +209,10 @@ Launch Fleet::launch_of(const FleetNode& node, const std::string& program, bool 
   what.log_path = node.log();
   what.is_detached = is_detached;
   const char* limit = std::getenv("OPTIMUM_MAX_MSG_SIZE");
-  const char* cluster = std::getenv("CLUSTER_ID");
   const char* level = std::getenv("LOG_LEVEL");
   what.environment = {
       {"NODE_MODE", "optimum"},
-      {"CLUSTER_ID", cluster == nullptr ? "corelay-local" : cluster},
+      {"CLUSTER_ID", fleet_cluster()},
       {"LOG_LEVEL", level == nullptr ? "info" : level},
       {"SIDECAR_PORT", std::to_string(node.sidecar_port)},
       {"API_PORT", std::to_string(node.api_port)},
@@ -204,9 +223,7 @@ Launch Fleet::launch_of(const FleetNode& node, const std::string& program, bool 
       {"CORELAY_DATAPLANE_PIN_LCORES", "false"},  // many nodes share the cores of one machine
       {"BOOTSTRAP_PEERS", ""}};
   if (node.number > 1) {
-    const FleetNode& first = nodes_.front();
-    what.environment.back().second =
-        fmt::format("/ip4/127.0.0.1/tcp/{}/p2p/{}", first.p2p_port, first.peer_id);
+    what.environment.back().second = nodes_.front().bootstrap();
   }
   return what;
 }

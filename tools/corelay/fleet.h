@@ -27,8 +27,16 @@ struct FleetNode {
 
   [[nodiscard]] std::string sidecar() const;
   [[nodiscard]] std::string api() const;
+  /// As BOOTSTRAP_PEERS of a further node takes it.
+  [[nodiscard]] std::string bootstrap() const;
   [[nodiscard]] std::filesystem::path log() const { return directory / "corelayd.log"; }
 };
+
+/// Where a fleet is kept unless --dir or CORELAY_DIR says otherwise, the same from every working directory:
+/// corelay/fleet below XDG_STATE_HOME, else below ~/.local/state; "run" for a user without a home.
+[[nodiscard]] std::string fleet_directory();
+/// The cluster a local fleet forms: CLUSTER_ID, or corelay-local.
+[[nodiscard]] std::string fleet_cluster();
 
 class Fleet {
  public:

@@ -1,6 +1,7 @@
 // The only file of the command line that sees gRPC.
 #include "tools/corelay/sidecar_client.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 
 #include <condition_variable>
@@ -140,6 +141,7 @@ SidecarClient::~SidecarClient() {
 
 Expected<std::unique_ptr<SidecarClient>> SidecarClient::open(const std::string& address,
                                                              std::chrono::milliseconds timeout) {
+  grpc_init();  // never undone: the last user's shutdown joins a thread that may sleep in its poll for ten seconds
   auto state = std::make_unique<State>();
   state->address = address;
   state->channel = make_channel(address);

@@ -108,6 +108,18 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
   return std::nullopt;
 }
 
+std::optional<std::uint64_t> parse_number(std::string_view text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::string shortened(std::string_view text) {
+  constexpr std::size_t shown = 40;
+  return text.size() <= shown ? std::string(text) : std::string(text.substr(0, shown)) + "…";
+}
+
 bool is_printable(std::string_view payload) noexcept {
   while (!payload.empty()) {
     const auto first = static_cast<unsigned char>(payload.front());
@@ -158,7 +170,8 @@ std::string shown_payload(std::string_view payload) {
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
   std::string_view best;
-  std::size_t best_edits = std::max<std::size_t>(1, word.size() / 3) + 1;
+  const std::size_t slips_max = word.size() < 3 ? 0 : std::clamp<std::size_t>(word.size() / 3, 1, 3);
+  std::size_t best_edits = slips_max + 1;
   for (const std::string_view candidate : candidates) {
     std::vector<std::size_t> row(candidate.size() + 1);
     std::iota(row.begin(), row.end(), 0);

@@ -31,6 +31,12 @@ namespace corelay::tools {
 /// these.
 [[nodiscard]] std::optional<std::uint64_t> parse_bytes(std::string_view text);
 
+/// A whole number in decimal digits alone: no sign, unit or space. Nothing for other text or above 2^64 − 1.
+[[nodiscard]] std::optional<std::uint64_t> parse_number(std::string_view text);
+
+/// The text for an error about it: at most 40 bytes, then "…".
+[[nodiscard]] std::string shortened(std::string_view text);
+
 /// Valid UTF-8 without control characters other than tab, line feed and carriage return.
 [[nodiscard]] bool is_printable(std::string_view payload) noexcept;
 
@@ -41,7 +47,7 @@ namespace corelay::tools {
 [[nodiscard]] std::string shown_payload(std::string_view payload);
 
 /// The candidate nearest to `word` by edits, where near enough to be a slip of the hand (a third of
-/// its letters, at least one); empty otherwise.
+/// its letters, one to three; none of a word of two); empty otherwise.
 [[nodiscard]] std::string_view nearest(std::string_view word,
                                        std::span<const std::string_view> candidates);
 

@@ -1,10 +1,16 @@
 #include "tools/corelayd/flags.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <iostream>
 #include <iterator>
-#include <unistd.h>
+
+#include "control/node/config_value.h"
+#include "control/node/version.h"
 
 namespace corelay {
 namespace {
@@ -41,7 +47,50 @@ bool split_setting(const std::string& text, node::FlagValue& flag) {
   return true;
 }
 
+std::string version_text() {
+  return "corelayd " + std::string(node::version()) + " (" + std::string(node::commit_hash()) + ")";
+}
+
+/// What is wrong with the words, in ours where the library's are unclear.
+std::string reason_of(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string text = error.what();
+  if (const auto rest = app.remaining(true); !rest.empty() && text.find("not expected") != std::string::npos) {
+    const auto flag = std::find_if(rest.begin(), rest.end(), [](const auto& word) { return word.starts_with("-"); });
+    return "there is no " + (flag != rest.end() ? "flag '" + *flag : "command '" + rest.back()) + "'";
+  }
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && text.starts_with("--")) {
+    return text.substr(0, text.find(':')) + " needs a value";
+  }
+  return text;
+}
+
+/// The nearest known word for the first unknown one, or where to read more.
+std::string remedy_for(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(verb->get_name());
+  }
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
+    if (std::find(names.begin(), names.end(), word) != names.end()) continue;
+    const std::string near = word.size() < 3 ? "" : node::nearest_name(word, names);
+    if (!near.empty() && word.starts_with("-") == near.starts_with("-")) {
+      return "'" + near + "' instead of '" + word + "'";
+    }
+  }
+  return "corelayd --help";
+}
+
 }  // namespace
+
+int report_usage(const std::string& what, const std::string& remedy) {
+  std::cerr << "corelayd: " << what << "\n";
+  if (!remedy.empty()) std::cerr << "  try: " << remedy << "\n";
+  return exit_usage;
+}
 
 bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code) {
   CLI::App app{
@@ -62,6 +111,7 @@ bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code
   for (std::size_t i = 0; i < std::size(short_flags); ++i) {
     app.add_option(short_flags[i].flag, values[i], std::string(short_flags[i].help) + " (" + short_flags[i].key + ")");
   }
+  app.set_version_flag("--version", version_text(), "Print the version");
   app.require_subcommand(0, 1);
   app.fallthrough();
   app.add_subcommand("run", "Run the node (the default)");
@@ -75,7 +125,11 @@ bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    exit_code = app.exit(error) == 0 ? 0 : exit_usage;
+    if (error.get_exit_code() == 0) {  // --help, --version
+      exit_code = app.exit(error);
+    } else {
+      exit_code = report_usage(reason_of(app, error), remedy_for(app, argc, argv));
+    }
     return false;
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -84,8 +138,8 @@ bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code
   for (const auto& setting : settings) {
     node::FlagValue flag;
     if (!split_setting(setting, flag)) {
-      std::cerr << "corelayd: --set " << setting << ": write it as section.key=value\n";
-      exit_code = exit_usage;
+      exit_code = report_usage("--set " + setting + ": is not section.key=value",
+                               "--set relay.message_bytes_max=33554432");
       return false;
     }
     line.flags.push_back(flag);

@@ -1,12 +1,16 @@
 // corelayd: one relay node. Reads its settings, opens its sockets, runs until SIGTERM or SIGINT, leaves politely.
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <iostream>
+#include <string_view>
+#include <thread>
 
 #include "control/node/log.h"
 #include "control/node/node.h"
@@ -17,7 +21,7 @@ namespace corelay {
 namespace {
 
 constexpr int exit_failed = 1;
-constexpr int exit_usage = 2;
+constexpr std::chrono::milliseconds stop_time{1000};  // for everything after the drain
 constexpr int exit_not_built = 3;
 
 int fail_with(const Error& error, int code) {
@@ -38,12 +42,24 @@ void log_start(const node::Node& node) {
                node.config().api.address, node.api_port());
 }
 
+/// The process ends by then, whatever still holds it up: peers and clients have been told. A thread of its own, since
+/// it is the others that may be late.
+void end_within(std::chrono::milliseconds time) {
+  std::thread([time] {
+    std::this_thread::sleep_for(time);
+    constexpr std::string_view line = "corelayd: the stop took too long (node.drain_ms); ended at once\n";
+    static_cast<void>(write(STDERR_FILENO, line.data(), line.size()) < 0);
+    _exit(0);
+  }).detach();
+}
+
 /// The first signal drains, the second stops at once.
 void leave_on_signal(boost::asio::signal_set& signals, node::Node& node, boost::asio::io_context& io) {
   signals.async_wait([&](const boost::system::error_code& error, int number) {
     if (error) return;
     spdlog::info("{}: leaving", number == SIGTERM ? "SIGTERM" : "SIGINT");
     if (node.is_draining()) return io.stop();
+    end_within(std::chrono::milliseconds(node.config().node.drain_ms) + stop_time);
     node.drain([&io] { io.stop(); });
     leave_on_signal(signals, node, io);
   });
@@ -80,10 +96,15 @@ int act(const CommandLine& line) {
     return 0;
   }
   const auto sources = config_sources(line);
-  if (!sources) return fail_with(sources.error(), exit_usage);
+  if (!sources) {
+    return report_usage(sources.error().describe(), "--config FILE or CORELAY_CONFIG, a file that can be read");
+  }
   auto loaded = node::load_config(*sources);
-  if (!loaded) return fail_with(loaded.error(), exit_usage);
-  if (const auto peers = node::bootstrap_addresses(loaded->config); !peers) return fail_with(peers.error(), exit_usage);
+  if (!loaded) return report_usage(loaded.error().what, "corelayd config default, which explains every setting");
+  if (const auto peers = node::bootstrap_addresses(loaded->config); !peers) {
+    return report_usage(peers.error().what,
+                        "/ip4/127.0.0.1/tcp/7071/p2p/12D3Koo..., as 'corelay node state' prints it");
+  }
   switch (line.action) {
     case Action::config_check: std::cout << "the configuration is good\n"; return 0;
     case Action::config_print: std::cout << node::print_config(*loaded); return 0;

@@ -1,0 +1,593 @@
+// The relay core among neighbours that hold valid sessions and lie: what one of them offers, sends or asks must neither
+// keep an honest neighbour's messages from coming through nor take more of the memory than its share.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "dataplane/core/message_table.h"
+#include "tests/dataplane/relay_network.h"
+
+namespace corelay::dataplane::test {
+namespace {
+
+using Frame = std::vector<std::uint8_t>;
+
+NetworkConfig plain() {
+  NetworkConfig config;
+  config.params.generations_max = 256;
+  config.params.cells_max = 8192;
+  return config;
+}
+
+std::vector<std::uint8_t> bytes_of(std::size_t size, std::uint64_t seed) {
+  Rng rng(seed);
+  std::vector<std::uint8_t> payload(size);
+  for (auto& byte : payload) byte = static_cast<std::uint8_t>(rng.next());
+  return payload;
+}
+
+/// A neighbour with a session and a key of its own, that says whatever the test wants.
+class Liar {
+ public:
+  Liar(Network& network, std::size_t self) : network_(network), self_(self) {
+    crypto_sign_seed_keypair(public_.data(), secret_.data(), std::array<unsigned char, 32>{66}.data());
+    network_.nodes()[self_].is_dead = true;  // nothing is answered but by hand
+  }
+
+  /// A header of the payload, as an honest publisher makes it but signed here.
+  PreparedMessage prepare(std::vector<std::uint8_t> payload, const std::string& topic = "t") const {
+    const auto sign = [this](std::span<const std::uint8_t> bytes) { return signed_by_us(bytes); };
+    auto prepared = prepare_message(std::move(payload), topic, public_, 1, 0, RelayParams{}, sign);
+    CHECK(prepared);
+    return *prepared;
+  }
+
+  /// Signs `message.header` again after a change.
+  void seal(PreparedMessage& message) const {
+    message.header.publisher = public_;
+    message.encoded_header.resize(encoded_header_bytes(message.header));
+    write_header(message.header, message.encoded_header.data());
+    std::array<std::uint8_t, signed_bytes_max> to_sign;
+    const std::size_t bytes = signed_bytes(message.encoded_header, to_sign);
+    message.header.signature = signed_by_us({to_sign.data(), bytes});
+    write_header(message.header, message.encoded_header.data());
+  }
+
+  void announce(std::size_t to, const PreparedMessage& message) {
+    AnnounceFrame announce;
+    announce.sequence = ++sequence_;
+    announce.header = message.encoded_header;
+    std::vector<std::uint8_t> digests;
+    for (const Digest& digest : message.digests) digests.insert(digests.end(), digest.begin(), digest.end());
+    announce.digest_count = static_cast<std::uint16_t>(message.digests.size());
+    announce.digests = digests;
+    Frame frame(4096);
+    frame.resize(write_announce(announce, frame.data()));
+    network_.inject(self_, to, frame);
+  }
+
+  /// A coded frame with shard `row` of `payload`, cut as the header says.
+  void give(std::size_t to, const PreparedMessage& message, std::size_t g, std::size_t row,
+            const std::vector<std::uint8_t>& payload) {
+    const std::size_t shard = message.header.shard_bytes;
+    CodedFrame coded;
+    coded.form = CodedForm::systematic;
+    coded.generation = static_cast<std::uint16_t>(g);
+    coded.sequence = ++sequence_;
+    coded.tag = message.tag;
+    coded.seed = row;
+    Frame frame(frame_prefix_bytes + 8 + shard);
+    write_coded_prefix(coded, frame.data());
+    const std::size_t offset = (g * message.header.k + row) * shard;
+    if (offset < payload.size()) {
+      std::memcpy(frame.data() + frame_prefix_bytes + 8, payload.data() + offset,
+                  std::min(shard, payload.size() - offset));
+    }
+    network_.inject(self_, to, frame);
+  }
+  void give_all(std::size_t to, const PreparedMessage& message, const std::vector<std::uint8_t>& payload) {
+    for (std::size_t g = 0; g < message.header.generations; ++g) {
+      for (std::size_t row = 0; row < message.header.k; ++row) give(to, message, g, row, payload);
+    }
+  }
+
+  void single(std::size_t to, const PreparedMessage& message) {
+    SingleFrame single;
+    single.sequence = ++sequence_;
+    single.tag = message.tag;
+    single.header = message.encoded_header;
+    single.payload = message.payload;
+    Frame frame(4096);
+    frame.resize(write_single(single, frame.data()));
+    network_.inject(self_, to, frame);
+  }
+
+  /// With an acknowledgement of all frames up to `highest`, when that is not 0.
+  void status(std::size_t to, const StatusFrame& status, std::uint32_t highest = 0) {
+    Frame frame(1400);
+    FeedbackWriter writer(frame.data(), frame.size());
+    std::vector<std::uint64_t> words(highest == 0 ? 0 : ack_words_max);
+    for (std::size_t w = 0; w < words.size() && 64 * w < highest; ++w) {
+      words[w] = highest - 64 * w >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (highest - 64 * w)) - 1;
+    }
+    writer.begin(highest, 0, ++feedback_, 0, words);
+    CHECK(writer.add(status));
+    frame.resize(writer.size());
+    network_.inject(self_, to, frame);
+  }
+
+ private:
+  Signature signed_by_us(std::span<const std::uint8_t> bytes) const {
+    Signature signature;
+    crypto_sign_detached(signature.data(), nullptr, bytes.data(), bytes.size(), secret_.data());
+    return signature;
+  }
+
+  Network& network_;
+  std::size_t self_;
+  std::uint32_t sequence_ = 0;
+  std::uint32_t feedback_ = 0;
+  PublisherKey public_{};
+  std::array<unsigned char, 64> secret_{};
+};
+
+/// The payload under a header of twice the shards, half as long, in as many generations.
+PreparedMessage other_cut(const Liar& liar, const std::vector<std::uint8_t>& payload) {
+  PreparedMessage decoy = liar.prepare(payload);
+  decoy.header.shard_bytes = 64;
+  decoy.header.k = 100;
+  decoy.header.generations = static_cast<std::uint16_t>((payload.size() + 6399) / 6400);
+  decoy.digests.clear();
+  liar.seal(decoy);
+  return decoy;
+}
+
+std::uint64_t count(Network& network, std::size_t node, Counter counter) {
+  return network.nodes()[node].counters->value(counter);
+}
+
+/// Publisher 0, relay 1, liar 2, and 3 behind the relay.
+Network around_a_relay(NetworkConfig config = plain()) {
+  Network network(4, config);
+  network.join(0, 1);
+  network.join(2, 1);
+  network.join(1, 3);
+  network.route_all("t");
+  return network;
+}
+
+TEST(RelayHostile, AHeaderOfAnotherCutBlocksNothing) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto payload = bytes_of(300'000, 1);
+  const PreparedMessage decoy = other_cut(liar, payload);
+  liar.announce(1, decoy);
+  for (std::size_t row = 0; row < 20; ++row) liar.give(1, decoy, 0, row, bytes_of(300'000, 2));
+  network.run(milliseconds(50));
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+  EXPECT_EQ(count(network, 1, Counter::drop_rival_total), 1u);
+  network.run(seconds(40));
+  EXPECT_EQ(count(network, 1, Counter::gauge_cells_used), 0u);
+}
+
+TEST(RelayHostile, ADecoyThatIsWholeBlocksNothingWhereNobodyReadsIt) {
+  Network network = around_a_relay();
+  network.route(1, "t", false);
+  Liar liar(network, 2);
+  const auto payload = bytes_of(100'000, 1);
+  const auto rubbish = bytes_of(100'000, 2);
+  PreparedMessage decoy = liar.prepare(rubbish);
+  const PreparedMessage real = liar.prepare(payload);
+  decoy.header.id = real.header.id;
+  decoy.tag = real.tag;
+  liar.seal(decoy);
+  liar.announce(1, decoy);
+  liar.give_all(1, decoy, rubbish);
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(3), [&] { return network.nodes()[3].delivered[message->header.id] == 1; }));
+}
+
+TEST(RelayHostile, AHeaderOfAnotherCutBlocksNothingWhenItComesSecond) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto payload = bytes_of(300'000, 1);
+  const auto* message = network.publish(0, payload);
+  network.run(milliseconds(1));
+  ASSERT_EQ(network.nodes()[1].delivered.size(), 0u);
+  liar.announce(1, other_cut(liar, payload));
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+}
+
+TEST(RelayHostile, AHeaderOfAnotherSizeCountsAgainstItsSender) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto payload = bytes_of(300'000, 1);
+  PreparedMessage decoy = liar.prepare(payload);
+  decoy.header.size_bytes -= 1;
+  liar.seal(decoy);
+  liar.announce(1, decoy);
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+  ASSERT_EQ(network.nodes()[1].faults.size(), 1u);
+  EXPECT_EQ(network.nodes()[1].faults[0].peer, 2);
+  EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::bad_digest);
+}
+
+TEST(RelayHostile, SignedRubbishUnderTheIdOfAMessageDoesNotKeepTheMessageOut) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto payload = bytes_of(100'000, 1);
+  const auto rubbish = bytes_of(100'000, 2);
+  // Cut, digests and root are those of the rubbish; only the id is not its own.
+  PreparedMessage decoy = liar.prepare(rubbish);
+  const PreparedMessage real = liar.prepare(payload);
+  decoy.header.id = real.header.id;
+  decoy.tag = real.tag;
+  liar.seal(decoy);
+  liar.announce(1, decoy);
+  liar.give_all(1, decoy, rubbish);
+  network.run(milliseconds(100));
+  ASSERT_GE(network.nodes()[1].faults.size(), 1u);
+  EXPECT_EQ(network.nodes()[1].faults[0].peer, 2);
+  EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::bad_digest);
+  // The same again is refused; the truth is not.
+  const auto before = count(network, 1, Counter::drop_header_false_total);
+  liar.announce(1, decoy);
+  EXPECT_EQ(count(network, 1, Counter::drop_header_false_total), before + 1);
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+}
+
+TEST(RelayHostile, AFalseListOfDigestsDoesNotShareTheHonestOnesMessage) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto payload = bytes_of(300'000, 1);
+  PreparedMessage decoy = liar.prepare(payload);
+  decoy.header.digest_root.fill(1);
+  liar.seal(decoy);
+  liar.announce(1, decoy);
+  liar.give_all(1, decoy, bytes_of(300'000, 2));
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+  EXPECT_EQ(network.nodes()[3].delivered.size(), 1u);
+}
+
+TEST(RelayHostile, ABadSignatureDoesNotSpoilAMessageThatIsForwardedUnverified) {
+  NetworkConfig config = plain();
+  config.params.verify_before_forward = false;
+  Network network = around_a_relay(config);
+  Liar liar(network, 2);
+  const auto payload = bytes_of(300'000, 1);
+  PreparedMessage forged = liar.prepare(payload);
+  forged.encoded_header.back() ^= 1;
+  liar.announce(1, forged);
+  const auto* message = network.publish(0, payload);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+  ASSERT_GE(network.nodes()[1].faults.size(), 1u);
+  EXPECT_EQ(network.nodes()[1].faults[0].peer, 2);
+  EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::bad_signature);
+}
+
+TEST(RelayHostile, ASingleWithABadHeaderDoesNotEndWhatIsOnItsWay) {
+  for (const bool is_verified_first : {true, false}) {
+    NetworkConfig config = plain();
+    config.params.verify_before_forward = is_verified_first;
+    Network network(3, config);
+    network.join(1, 2);
+    network.join(0, 1);
+    network.route_all("t");
+    Liar liar(network, 2);
+    const auto payload = bytes_of(1000, 1);
+    const PreparedMessage coded = [&] {
+      PreparedMessage message = liar.prepare(payload);
+      message.header.k = 16;
+      message.header.shard_bytes = 64;
+      liar.seal(message);
+      return message;
+    }();
+    PreparedMessage forged = liar.prepare(payload);
+    forged.encoded_header.back() ^= 1;
+    liar.announce(1, coded);
+    for (std::size_t row = 0; row < 15; ++row) liar.give(1, coded, 0, row, payload);
+    liar.single(1, forged);
+    EXPECT_EQ(count(network, 1, Counter::drop_header_signature_total), 1u);
+    liar.give(1, coded, 0, 15, payload);
+    network.run(milliseconds(50));
+    EXPECT_EQ(network.nodes()[1].delivered.size(), 1u) << is_verified_first;
+  }
+}
+
+TEST(RelayHostile, AnnouncingWhatANodeIsAboutToPublishDoesNotKeepItFromPublishing) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto payload = bytes_of(300'000, 1);
+  liar.announce(1, other_cut(liar, payload));
+  network.run(milliseconds(20));
+  const auto* message = network.publish(1, payload);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 1); }));
+  EXPECT_TRUE(network.nodes()[1].failed.empty());
+}
+
+TEST(RelayHostile, MessagesThatNeverEndTakeNoMoreThanHalfOfTheMemory) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const PreparedMessage endless = liar.prepare(bytes_of(1 << 20, 100 + i));
+    liar.announce(1, endless);
+    liar.give(1, endless, 0, 0, endless.payload);
+  }
+  EXPECT_GT(count(network, 1, Counter::drop_peer_share_total), 10u);
+  EXPECT_EQ(count(network, 1, Counter::drop_memory_full_total), 0u);
+  // Each trickles on, so that none of them stands still.
+  const auto* message = network.publish(0, 3 << 20);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(message, 0); }));
+}
+
+TEST(RelayHostile, AMessageThatCannotBeHeldEvictsNobody) {
+  NetworkConfig config = plain();
+  config.params.cells_max = 512;
+  Network network = around_a_relay(config);
+  Liar liar(network, 2);
+  std::vector<const PreparedMessage*> messages;
+  for (std::size_t i = 0; i < 3; ++i) messages.push_back(network.publish(0, 100'000 + i));
+  network.run(seconds(1));
+  for (const auto* message : messages) ASSERT_TRUE(network.has_all(message, 0));
+  liar.announce(1, liar.prepare(bytes_of(1 << 20, 5)));
+  EXPECT_EQ(count(network, 1, Counter::drop_memory_full_total), 1u);
+  EXPECT_EQ(count(network, 1, Counter::drop_evicted_total), 0u);
+}
+
+TEST(RelayHostile, ANeighbourThatHoldsLessIsNotEvictedForOneThatHoldsMore) {
+  NetworkConfig config = plain();
+  config.params.cells_max = 1024;
+  Network network = around_a_relay(config);
+  Liar liar(network, 2);
+  Liar honest(network, 0);
+  const PreparedMessage slow = honest.prepare(bytes_of(100'000, 1));
+  honest.announce(1, slow);
+  honest.give(1, slow, 0, 0, slow.payload);
+  liar.announce(1, liar.prepare(bytes_of(1'000'000, 2)));
+  network.run(milliseconds(1500));  // both stand still
+  liar.announce(1, liar.prepare(bytes_of(1'100'000, 3)));
+  for (std::size_t row = 1; row < slow.header.k; ++row) honest.give(1, slow, 0, row, slow.payload);
+  for (std::size_t row = 0; row < slow.header.k && slow.header.generations > 1; ++row) {
+    honest.give(1, slow, 1, row, slow.payload);
+  }
+  network.run(milliseconds(100));
+  EXPECT_EQ(network.nodes()[1].delivered.count(slow.header.id), 1u);
+}
+
+TEST(RelayHostile, ANeighbourThatHoldsMoreGivesWayToOneThatHoldsLess) {
+  NetworkConfig config = plain();
+  config.params.cells_max = 1024;
+  Network network = around_a_relay(config);
+  Liar liar(network, 2);
+  Liar honest(network, 0);
+  honest.announce(1, honest.prepare(bytes_of(100'000, 1)));
+  liar.announce(1, liar.prepare(bytes_of(1'000'000, 2)));
+  network.run(milliseconds(1500));
+  honest.announce(1, honest.prepare(bytes_of(300'000, 4)));
+  EXPECT_EQ(count(network, 1, Counter::drop_incomplete_evicted_total), 1u);
+  EXPECT_EQ(count(network, 1, Counter::drop_peer_share_total), 0u);
+}
+
+TEST(RelayHostile, MessagesThatTrickleThroughARelayDoNotUseUpTheRelaysShareElsewhere) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  std::vector<PreparedMessage> endless;
+  for (std::uint64_t i = 0; i < 6; ++i) endless.push_back(liar.prepare(bytes_of(1 << 20, 100 + i)));
+  std::size_t row = 0;
+  const auto trickle = [&] {
+    for (const PreparedMessage& message : endless) liar.give(1, message, 0, row, message.payload);
+    ++row;
+    network.run(milliseconds(500));
+  };
+  for (const PreparedMessage& message : endless) liar.announce(1, message);
+  for (int i = 0; i < 5; ++i) trickle();
+  ASSERT_GT(count(network, 3, Counter::gauge_generations_used), 40u);  // node 3 has them on account of the relay
+  const auto* message = network.publish(0, 2 << 20);
+  for (int i = 0; i < 4; ++i) trickle();
+  EXPECT_TRUE(network.has_all(message, 0));
+}
+
+TEST(RelayHostile, EveryNextHopOfTheLargestMeshGetsTheMessage) {
+  NetworkConfig config = plain();
+  config.params.generations_max = 16;
+  config.params.cells_max = 512;
+  Network network(next_hops_max + 1, config);
+  for (std::size_t i = 1; i <= next_hops_max; ++i) network.join(0, i);
+  network.route_all("t");
+  const auto* large = network.publish(0, 20'000);
+  const auto* small = network.publish(0, 100);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(large, 0) && network.has_all(small, 0); }));
+  EXPECT_EQ(count(network, 0, Counter::drop_flow_limit_total), 0u);
+}
+
+TEST(RelayHostile, NeighboursBeyondThePlacesInAMessageAreCounted) {
+  NetworkConfig config = plain();
+  config.params.generations_max = 16;
+  config.params.cells_max = 512;
+  Network network(flows_max + 4, config);
+  for (std::size_t i = 1; i < flows_max + 4; ++i) network.join(0, i);
+  network.command(0, RouteSet{topic_hash("t"), true, 0, {}});
+  std::vector<Liar> liars;
+  for (std::size_t i = 1; i < flows_max + 4; ++i) liars.emplace_back(network, i);
+  const PreparedMessage message = liars[0].prepare(bytes_of(20'000, 1));
+  for (Liar& liar : liars) liar.announce(0, message);
+  EXPECT_EQ(count(network, 0, Counter::drop_flow_limit_total), 3u);
+}
+
+TEST(RelayHostile, MakesRoomWithWhatAllWereToldOfFirst) {
+  NetworkConfig config = plain();
+  config.params.cells_max = 200;
+  Network network = around_a_relay(config);
+  for (const std::size_t node : {0u, 1u}) {
+    network.command(node, RouteSet{topic_hash("u"), true, 1, {static_cast<PeerIndex>(1 - node)}});
+  }
+  // Node 3 hears nothing of the first message, which therefore is not settled, and is the older one.
+  network.nodes()[3].is_dead = true;
+  const auto* first = network.publish(0, 100'000, "t");
+  network.run(seconds(1));
+  ASSERT_EQ(network.nodes()[1].delivered[first->header.id], 1);
+  const auto* second = network.publish(0, 100'001, "u");
+  network.run(seconds(1));
+  ASSERT_EQ(network.nodes()[1].delivered[second->header.id], 1);
+  const auto* third = network.publish(0, 100'002, "u");
+  network.run(seconds(1));
+  ASSERT_EQ(network.nodes()[1].delivered[third->header.id], 1);
+  EXPECT_EQ(count(network, 1, Counter::drop_evicted_total), 1u);
+  // The one that is left still goes to node 3 when that is back.
+  network.nodes()[3].is_dead = false;
+  EXPECT_TRUE(network.run(seconds(10), [&] { return network.nodes()[3].delivered[first->header.id] == 1; }));
+}
+
+/// The statuses in a captured feedback frame.
+std::vector<StatusFrame> statuses_in(const std::vector<Frame>& frames, const MessageTag& tag) {
+  std::vector<StatusFrame> found;
+  for (const Frame& frame : frames) {
+    if (frame_kind(frame) != FrameKind::feedback) continue;
+    const auto feedback = parse_feedback(frame);
+    if (!feedback) continue;
+    Bytes left = feedback->statuses;
+    while (const auto status = next_status(left)) {
+      if (status->tag == tag) found.push_back(*status);
+    }
+  }
+  return found;
+}
+
+TEST(RelayHostile, WhoeverWaitsForWhatIsGoneIsTold) {
+  NetworkConfig config = plain();
+  config.params.cells_max = 256;
+  Network network = around_a_relay(config);
+  Liar liar(network, 2);
+  const auto& to_liar = network.capture(1, 2);
+  const auto* first = network.publish(0, 100'000);
+  network.run(seconds(5));
+  for (std::size_t i = 1; i < 4; ++i) network.publish(0, 100'000 + i);
+  network.run(seconds(5));
+  ASSERT_GE(count(network, 1, Counter::drop_evicted_total), 1u);
+  StatusFrame wanting;
+  wanting.tag = first->tag;
+  wanting.state = StatusState::wanting;
+  wanting.want = 10;
+  const std::size_t before = statuses_in(to_liar, first->tag).size();
+  liar.status(1, wanting);
+  network.run(milliseconds(10));
+  const auto told = statuses_in(to_liar, first->tag);
+  ASSERT_GT(told.size(), before);
+  EXPECT_EQ(told.back().state, StatusState::refused);
+  // What was never here is another thing: whoever has it may say so.
+  wanting.tag.fill(0);
+  liar.status(1, wanting);
+  network.run(milliseconds(10));
+  ASSERT_EQ(statuses_in(to_liar, wanting.tag).size(), 1u);
+  EXPECT_EQ(statuses_in(to_liar, wanting.tag)[0].state, StatusState::unknown);
+}
+
+TEST(RelayHostile, WhoeverSendsWhatHadToMakeRoomIsTold) {
+  NetworkConfig config = plain();
+  config.params.cells_max = 1024;
+  Network network = around_a_relay(config);
+  Liar liar(network, 2);
+  const auto& to_liar = network.capture(1, 2);
+  const PreparedMessage large = liar.prepare(bytes_of(1'000'000, 2));
+  liar.announce(1, large);
+  network.run(milliseconds(1500));
+  const auto* message = network.publish(0, 500'000);
+  EXPECT_TRUE(network.run(seconds(5), [&] { return network.has_all(message, 0); }));
+  EXPECT_EQ(count(network, 1, Counter::drop_incomplete_evicted_total), 1u);
+  const auto told = statuses_in(to_liar, large.tag);
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.back().state, StatusState::refused);
+}
+
+TEST(RelayHostile, GenerationsThatWaitForDecodingAreForgottenWithTheirMessage) {
+  NetworkConfig config = plain();
+  config.params.generations_max = 64;
+  Network network(2, config);
+  network.join(0, 1);
+  network.route_all("t");
+  Liar liar(network, 0);
+  // Each frame of a message with k = 1 completes a generation, and nothing is decoded between two frames here. The
+  // same bytes as a single end the message.
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    const auto payload = bytes_of(1000, i);
+    const PreparedMessage whole = liar.prepare(payload);
+    PreparedMessage coded = whole;
+    coded.header.k = 1;
+    coded.header.shard_bytes = 64;
+    coded.header.generations = 16;
+    liar.seal(coded);
+    coded.digests.clear();
+    liar.announce(1, coded);
+    for (std::size_t g = 0; g + 1 < coded.header.generations; ++g) liar.give(1, coded, g, 0, payload);
+    liar.single(1, whole);
+  }
+  EXPECT_EQ(count(network, 1, Counter::rx_coded_innovative_total), 20u * 15u);
+  network.run(seconds(1));
+  EXPECT_EQ(network.nodes()[1].delivered.size(), 20u);
+}
+
+TEST(RelayHostile, SayingUnknownAgainAndAgainIsAnsweredEverMoreSeldom) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto* message = network.publish(0, 100'000);
+  network.run(milliseconds(100));
+  const auto before = count(network, 1, Counter::tx_announce_total);
+  StatusFrame unknown;
+  unknown.tag = message->tag;
+  unknown.state = StatusState::unknown;
+  for (int ms = 0; ms < 5000; ++ms) {
+    liar.status(1, unknown);
+    network.run(milliseconds(1));
+  }
+  EXPECT_LT(count(network, 1, Counter::tx_announce_total) - before, 60u);
+  EXPECT_GT(count(network, 1, Counter::tx_announce_total) - before, 3u);
+}
+
+TEST(RelayHostile, ANeighbourThatNeverHasEnoughIsNotSentToWithoutEnd) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  const auto& to_liar = network.capture(1, 2);
+  const auto* message = network.publish(0, 100'000);
+  network.run(milliseconds(100));
+  StatusFrame wanting;
+  wanting.tag = message->tag;
+  wanting.want = 65'535;
+  const std::vector<std::uint8_t> all(message->header.generations, static_cast<std::uint8_t>(message->header.k));
+  wanting.deficits = all;
+  for (int ms = 0; ms < 1000; ++ms) {
+    std::uint32_t highest = 0;
+    for (const Frame& frame : to_liar) {
+      const auto kind = frame_kind(frame);
+      if (kind == FrameKind::coded || kind == FrameKind::announce) ++highest;
+    }
+    liar.status(1, wanting, highest);
+    network.run(milliseconds(1));
+  }
+  std::size_t coded = 0;
+  for (const Frame& frame : to_liar) coded += frame_kind(frame) == FrameKind::coded ? 1 : 0;
+  const std::size_t shards = message->header.k * std::size_t{message->header.generations};
+  EXPECT_GT(coded, 2 * shards);
+  EXPECT_LE(coded, 9 * shards);
+}
+
+TEST(RelayHostile, ARelayOfManyWrongGenerationsIsBlamedOnce) {
+  Network network(2, plain());
+  network.join(0, 1);
+  network.route_all("t");
+  Liar liar(network, 0);
+  const auto payload = bytes_of(500'000, 1);
+  const PreparedMessage message = liar.prepare(payload);
+  ASSERT_GT(message.header.generations, 4);
+  liar.announce(1, message);
+  liar.give_all(1, message, bytes_of(500'000, 2));
+  network.run(milliseconds(100));
+  EXPECT_EQ(count(network, 1, Counter::drop_digest_total), 1u);
+  EXPECT_EQ(network.nodes()[1].faults.size(), 1u);
+}
+
+}  // namespace
+}  // namespace corelay::dataplane::test

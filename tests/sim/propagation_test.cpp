@@ -1,0 +1,215 @@
+// Propagation runs: the link model against arithmetic, determinism, coverage, faults, and scenarios
+// from TOML.
+#include "sim/propagation.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "sim/topology.h"
+
+namespace corelay::sim {
+namespace {
+
+PropagationScenario small(std::size_t nodes = 40, std::size_t size_bytes = 256 * 1024) {
+  PropagationScenario one;
+  one.name = "small";
+  one.nodes = nodes;
+  one.size_bytes = size_bytes;
+  one.degree_target = one.degree_min = one.degree_max = 6;
+  return one;
+}
+
+PropagationResult run(const PropagationScenario& scenario, std::string_view router,
+                      std::uint64_t seed = 1) {
+  const auto result = run_propagation(scenario, router, seed);
+  EXPECT_TRUE(result.has_value()) << (result ? "" : result.error().describe());
+  return result ? *result : PropagationResult{};
+}
+
+TEST(Propagation, two_nodes_take_message_over_bandwidth_plus_delay_and_headers) {
+  PropagationScenario pair = small(2, 1'368'000);
+  pair.degree_target = pair.degree_min = pair.degree_max = 1;
+  const PropagationResult result = run(pair, "gossipsub-v1.1");
+  // 1000 packets of 1428 bytes at 6.25 MB/s, 50 ms, and the last turn once more on the downlink.
+  const double packets_ms = 1000 * 1428 / 6250.0;
+  const double turn_ms = 8 * 1428 / 6250.0;
+  EXPECT_NEAR(result.t100_ms, packets_ms + 50 + turn_ms, 0.001 * packets_ms);
+  EXPECT_NEAR(result.lb100_ms, 1'368'000 / 6250.0 + 50, 1e-6);
+}
+
+TEST(Propagation, every_router_reaches_everybody_and_the_same_seed_gives_the_same_events) {
+  for (const RouterInfo& router : routers()) {
+    SCOPED_TRACE(router.name);
+    const PropagationResult once = run(small(), router.name);
+    const PropagationResult again = run(small(), router.name);
+    EXPECT_EQ(once.event_hash, again.event_hash);
+    EXPECT_EQ(once.times_ms, again.times_ms);
+    EXPECT_TRUE(once.coverage == 1.0 || router.name == "raintree-bare") << once.coverage;
+    EXPECT_EQ(once.wrong_deliveries, 0u);
+    EXPECT_NE(run(small(), router.name, 2).event_hash, once.event_hash);
+    const double shares =
+        once.useful + once.dependent + once.after_full + once.header + once.control + once.lost;
+    EXPECT_NEAR(shares, 1.0, 1e-9);
+    EXPECT_GT(once.sent_mean, 0.9);
+  }
+}
+
+/// Every byte onto an uplink is one in the account: nothing is counted twice or forgotten.
+TEST(Propagation, useful_bytes_are_one_message_for_each_node) {
+  for (const char* router : {"corelay", "gossipsub-v1.1", "oracle"}) {
+    SCOPED_TRACE(router);
+    const PropagationScenario scenario = small();
+    const PropagationResult result = run(scenario, router);
+    const double useful = result.useful * result.sent_mean * 40;
+    EXPECT_NEAR(useful, 39, 39 * 0.08);  // shards are padded
+  }
+}
+
+TEST(Propagation, nobody_beats_the_bound_over_the_mesh) {
+  for (const char* router : {"corelay", "gossipsub-v1.2-seq", "rs-bitmap", "oracle"}) {
+    SCOPED_TRACE(router);
+    const PropagationResult result = run(small(), router);
+    EXPECT_GE(result.t50_ms, result.lb50_ms);
+    EXPECT_GE(result.t100_ms, result.lb100_ms);
+  }
+}
+
+TEST(Propagation, loss_delays_and_costs_but_everybody_is_reached) {
+  PropagationScenario lossy = small();
+  lossy.loss.random = 0.1;
+  for (const char* router : {"corelay", "gossipsub-v1.2-seq", "rs-bitmap", "oracle"}) {
+    SCOPED_TRACE(router);
+    const PropagationResult result = run(lossy, router);
+    EXPECT_EQ(result.coverage, 1.0);
+    EXPECT_NEAR(result.lost, 0.1, 0.03);
+  }
+}
+
+TEST(Propagation, bursts_lose_as_much_as_they_say) {
+  PropagationScenario lossy = small();
+  lossy.loss.burst_end = 1.0 / 8;
+  lossy.loss.burst_start = 0.05 / 0.95 / 8;
+  EXPECT_NEAR(run(lossy, "gossipsub-v1.1").lost, 0.05, 0.02);
+}
+
+TEST(Propagation, silent_nodes_are_not_owed_and_do_not_stop_the_others) {
+  PropagationScenario silent = small();
+  silent.silent_share = 0.2;
+  for (const char* router : {"corelay", "gossipsub-v1.1", "rs-bitmap", "oracle"}) {
+    SCOPED_TRACE(router);
+    EXPECT_EQ(run(silent, router).coverage, 1.0);
+  }
+}
+
+TEST(Propagation, churn_and_a_publisher_that_leaves_end_with_an_answer) {
+  PropagationScenario churn = small();
+  churn.churn_share = 0.2;
+  churn.messages = 5;
+  EXPECT_EQ(run(churn, "corelay").coverage, 1.0);
+  PropagationScenario leaving = small();
+  leaving.publisher_leaves_after = 2;
+  EXPECT_GE(run(leaving, "corelay").coverage, 0.9);
+  leaving.publisher_leaves_after = 0.2;
+  leaving.timeout_ms = 3000;
+  EXPECT_EQ(run(leaving, "corelay").coverage, 0.0);  // nobody can have what was never sent
+}
+
+TEST(Propagation, a_polluter_never_makes_a_wrong_delivery) {
+  PropagationScenario polluted = small(20);
+  polluted.polluter_share = 0.1;
+  polluted.timeout_ms = 1000;
+  EXPECT_EQ(run(polluted, "corelay").wrong_deliveries, 0u);
+}
+
+TEST(Propagation, slow_processors_delay_everybody) {
+  PropagationScenario slow = small();
+  const double quick_ms = run(slow, "corelay").t99_ms;
+  slow.cpu_us_per_packet = 2000;
+  EXPECT_GT(run(slow, "corelay").t99_ms, 1.5 * quick_ms);
+}
+
+TEST(Propagation, the_products_mesh_can_form_the_mesh) {
+  PropagationScenario formed = small(24);
+  formed.is_mesh_formed = true;
+  formed.degree_min = 4;
+  formed.degree_max = 12;
+  EXPECT_EQ(run(formed, "corelay").coverage, 1.0);
+}
+
+TEST(Propagation, messages_of_several_publishers_at_once) {
+  PropagationScenario many = small(40, 32 * 1024);
+  many.publishers = 8;
+  many.stagger_ms = 5;
+  many.messages = 2;
+  for (const char* router : {"corelay", "gossipsub-v1.2-seq", "rs-bitmap", "oracle"}) {
+    SCOPED_TRACE(router);
+    EXPECT_EQ(run(many, router).coverage, 1.0);
+  }
+}
+
+TEST(Topology, a_mesh_is_symmetric_simple_and_of_the_degree_asked_for) {
+  PropagationScenario scenario = small(500);
+  const auto check = [&](std::size_t least, std::size_t most) {
+    const Topology topology(scenario, 3);
+    for (NodeId n = 0; n < topology.nodes(); ++n) {
+      const auto peers = topology.neighbours(n);
+      EXPECT_GE(peers.size(), least);
+      EXPECT_LE(peers.size(), most);
+      for (std::size_t slot = 0; slot < peers.size(); ++slot) {
+        EXPECT_NE(peers[slot], n);
+        EXPECT_EQ(topology.neighbours(peers[slot])[topology.back_slot(n, slot)], n);
+        for (std::size_t other = 0; other < slot; ++other) EXPECT_NE(peers[other], peers[slot]);
+      }
+    }
+  };
+  check(6, 6);
+  scenario.degree_max = 12;
+  check(6, 12);
+}
+
+TEST(ScenarioToml, the_documented_file_is_the_default) {
+  std::ifstream file(std::string(CORELAY_SOURCE) + "/sim/scenario.toml");
+  std::ostringstream text;
+  text << file.rdbuf();
+  const auto parsed = parse_scenario(text.str(), "scenario.toml");
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().describe();
+  PropagationScenario expected;
+  expected.nodes = 30;
+  PropagationScenario given = *parsed;
+  given.nodes = 30;
+  given.size_bytes = expected.size_bytes = 64 * 1024;
+  EXPECT_EQ(run(given, "corelay").event_hash, run(expected, "corelay").event_hash);
+}
+
+TEST(ScenarioToml, an_unknown_field_names_the_nearest) {
+  const auto wrong = parse_scenario("[message]\nsize_byte = 5\n", "x.toml");
+  ASSERT_FALSE(wrong.has_value());
+  EXPECT_NE(wrong.error().what.find("message.size_bytes"), std::string::npos)
+      << wrong.error().describe();
+  EXPECT_NE(wrong.error().what.find("line 2"), std::string::npos);
+}
+
+TEST(ScenarioToml, nonsense_is_refused_in_words) {
+  for (const char* text :
+       {"nodes = -1", "nodes = \"many\"", "[loss]\nrandom = 1.5", "bandwidth = []", "[degree",
+        "[latency]\nregions = [\"a\"]", "[latency]\nmin_ms = 5.0\nmax_ms = 1.0",
+        "[fault]\npollution = \"lies\"", "[[bandwidth]]\nup_mbps = 0"}) {
+    const auto wrong = parse_scenario(text, "x.toml");
+    EXPECT_FALSE(wrong.has_value()) << text;
+  }
+  PropagationScenario scenario = small(2);
+  EXPECT_FALSE(run_propagation(scenario, "corelay", 1).has_value());  // degree 6 among 2
+  EXPECT_FALSE(run_propagation(small(), "carrier-pigeon", 1).has_value());
+}
+
+TEST(ScenarioToml, built_in_names_are_unique) {
+  std::set<std::string> names;
+  for (const PropagationScenario& one : built_in_scenarios())
+    EXPECT_TRUE(names.insert(one.name).second) << one.name;
+}
+
+}  // namespace
+}  // namespace corelay::sim
