@@ -197,6 +197,10 @@ Fields relay_fields() {
        [](auto& s, const auto& node, const auto& path) {
          s.relay.forward_threshold = share(node, path);
        }},
+      {"uplink_known",
+       [](PropagationScenario& s, const toml::node& node, const std::string& path) {
+         s.is_uplink_known = truth(node, path);
+       }},
       {"verify_before_forward",
        [](auto& s, const auto& node, const auto& path) {
          s.relay.verify_before_forward = truth(node, path);

@@ -23,6 +23,7 @@ constexpr std::size_t seed_bytes = 8;
 constexpr Duration weigh_every_min = microseconds(250);
 constexpr Duration weigh_every_max = milliseconds(20);
 constexpr float fade = 0.93f;
+constexpr double asked_twice = 16;  // the last shards of a message: one lost would cost a round trip
 constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
 constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour
 
@@ -140,7 +141,8 @@ std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept
   }
   Flow& flow = message.flows[f];
   const double own = 1.0 + static_cast<double>(flow.innovative);
-  const double budget = static_cast<double>(message.deficit) * (1.0 + params.redundancy) + 1.0;
+  const double deficit = message.deficit;
+  const double budget = deficit * (1.0 + params.redundancy) + 1.0 + std::min(deficit, asked_twice);
   const double want = std::ceil(budget * own / std::max(weights, own));
   return static_cast<std::uint16_t>(std::min(want, 65535.0));
 }
