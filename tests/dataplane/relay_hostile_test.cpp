@@ -447,6 +447,51 @@ TEST(RelayHostile, ANeighbourThatNeverHasEnoughIsNotSentToWithoutEnd) {
   EXPECT_LE(coded, 9 * shards);
 }
 
+TEST(RelayHostile, NobodyIsEvictedInVain) {
+  RelayParams params;
+  params.messages_max = params.generations_max = 16;
+  params.cells_max = 300;
+  params.large_messages_max = params.peers_max = 4;
+  struct Evicting {
+    MessageTable table;
+    int evicted = 0;
+  };
+  Counters counters;
+  Evicting all{MessageTable(params, 1, counters)};
+  const auto evict = [](void* self, Instant, std::uint32_t slot) {
+    ++static_cast<Evicting*>(self)->evicted;
+    static_cast<Evicting*>(self)->table.close(slot);
+  };
+  all.table.on_evict(evict, &all);
+  Instant now{1'000'000'000};
+  std::uint8_t name = 0;
+  const auto open = [&](std::uint16_t k, PeerIndex peer) {
+    MessageHeader header;
+    header.k = k;
+    header.generations = 1;
+    header.shard_bytes = 64;
+    header.size_bytes = k * 64u;
+    return all.table.open(now, MessageTag{++name}, header, false, peer);
+  };
+  for (int i = 0; i < 2; ++i) {
+    const std::uint32_t slot = open(100, peer_none).slot;
+    all.table[slot].state = MessageState::complete;
+    all.table[slot].is_held_by_control = true;
+    all.table.finish(slot);
+  }
+  ASSERT_EQ(open(45, 1).outcome, Admission::opened);
+  ASSERT_EQ(open(45, 1).outcome, Admission::opened);
+  now = now + seconds(5);
+  // Without one of the two neighbour 1 has less than neighbour 2 would have, and one alone is not enough.
+  EXPECT_EQ(open(60, 2).outcome, Admission::no_memory);
+  EXPECT_EQ(all.evicted, 0);
+  EXPECT_EQ(all.table.open_of(1), 2u);
+  // A smaller one does with one of them.
+  EXPECT_EQ(open(40, 2).outcome, Admission::opened);
+  EXPECT_EQ(all.evicted, 1);
+  EXPECT_EQ(all.table.open_of(1), 1u);
+}
+
 TEST(RelayHostile, ARelayOfManyWrongGenerationsIsBlamedOnce) {
   Network network(2, plain());
   network.join(0, 1);
