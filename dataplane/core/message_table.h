@@ -76,7 +76,8 @@ struct GenerationFlow {
   std::uint8_t deficit = 0;    // k - rank it reported last, k at first
   std::uint8_t received = 0;   // innovative packets from it
   std::uint16_t inflight = 0;  // frames sent to it that have not ended
-  std::uint16_t given = 0;     // frames sent to it that were not lost
+  std::uint16_t given = 0;     // frames sent to it that were not lost, less what was let go by with time
+  std::uint16_t given_at = 0;  // when it last had all it may be given, or was let go on: in quarters of a second
 };
 
 struct Generation {

@@ -447,6 +447,58 @@ TEST(RelayHostile, ANeighbourThatNeverHasEnoughIsNotSentToWithoutEnd) {
   EXPECT_LE(coded, 9 * shards);
 }
 
+TEST(RelayHostile, ANeighbourThatNeverHasEnoughIsSentToAtABoundedRate) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  auto& to_liar = network.capture(1, 2);
+  const auto* message = network.publish(0, 20'000);
+  network.run(milliseconds(100));
+  StatusFrame wanting;
+  wanting.tag = message->tag;
+  wanting.want = 65'535;
+  const std::vector<std::uint8_t> all(message->header.generations, static_cast<std::uint8_t>(message->header.k));
+  wanting.deficits = all;
+  std::uint32_t highest = 0;
+  std::size_t coded = 0;
+  for (int turn = 0; turn < 2000; ++turn) {
+    for (const Frame& frame : to_liar) {
+      const auto kind = frame_kind(frame);
+      if (kind == FrameKind::coded || kind == FrameKind::announce) ++highest;
+      if (kind == FrameKind::coded) ++coded;
+    }
+    to_liar.clear();
+    liar.status(1, wanting, highest);
+    network.run(milliseconds(5));
+  }
+  const std::size_t shards = message->header.k * std::size_t{message->header.generations};
+  EXPECT_GE(coded, 14 * shards);
+  EXPECT_LE(coded, 22 * shards);
+}
+
+TEST(RelayHostile, APolluterThatStopsDoesNotKeepThePublisherFromDelivering) {
+  for (const int rounds : {1, 9, 12}) {
+    Network network(3, plain());
+    network.join(0, 1);
+    network.join(2, 1);
+    network.route_all("t");
+    Liar liar(network, 2);
+    const auto* message = network.publish(0, 80'000);
+    const auto wrong = bytes_of(80'000, 9);
+    liar.announce(1, *message);
+    int given = 0;
+    const auto spoil = [&] {
+      const auto found = count(network, 1, Counter::drop_digest_total);
+      if (given < rounds && found == static_cast<std::uint64_t>(given)) {
+        liar.give(1, *message, 0, 0, wrong);
+        ++given;
+      }
+      return network.nodes()[1].delivered[message->header.id] == 1;
+    };
+    EXPECT_TRUE(network.run(seconds(25), spoil)) << rounds;
+    EXPECT_EQ(given, rounds);
+  }
+}
+
 TEST(RelayHostile, OfRivalsTheTruthIsSoughtAlsoWhenNobodyReadsThemAnyMore) {
   Network network(3, plain());
   network.join(0, 1);
