@@ -27,7 +27,8 @@ bool is_fair(Amounts own, Amounts charged, const Amounts& need, Amounts all) noe
 }
 
 bool may_go(const Message& message) noexcept {
-  return !message.is_held_by_control && !message.is_delivery_pending && message.prepared == nullptr;
+  return !message.is_leaving && !message.is_held_by_control && !message.is_delivery_pending &&
+         message.prepared == nullptr;
 }
 
 }  // namespace
@@ -49,17 +50,16 @@ MessageTable::MessageTable(const RelayParams& params, std::uint64_t seed, Counte
       hashers_(params.messages_max),
       shares_(params.peers_max),
       incomplete_time_(params.incomplete_time),
-      all_{params.messages_max, params.cells_max, params.generations_max, params.large_messages_max} {}
+      all_{params.messages_max, params.cells_max, params.generations_max, params.large_messages_max} {
+  chosen_.reserve(params.messages_max);
+}
 
 Opening MessageTable::open(Instant now, const MessageTag& tag, const MessageHeader& header, bool is_single,
                            PeerIndex opener) noexcept {
   if (header.shard_bytes > cell_bytes_ - cell_coefficient_bytes) return {};
   const Amounts need = amounts_of(header, is_single);
-  // What travels whole is complete as soon as it is here, and must not wait for what is not.
-  if (opener != peer_none && !is_single && !is_within_share(opener, need) && !clear_share(now, need, opener)) {
-    return {slot_none, Admission::over_share};
-  }
-  if (!reserve(now, need, opener)) return {};
+  const Admission outcome = make_room(now, need, opener, is_single);
+  if (outcome != Admission::opened) return {slot_none, outcome};
   const std::uint32_t slot = slots_.take();
   Message& message = messages_[slot];
   const std::uint32_t epoch = message.epoch + 1;
@@ -175,33 +175,61 @@ bool MessageTable::may_push_out(PeerIndex opener, const Amounts& need, const Mes
 template <class Take>
 bool MessageTable::offer_slow(Instant now, const Amounts& need, PeerIndex opener, Take take) noexcept {
   for (const bool is_own_turn : {false, true}) {
-    for (std::uint32_t slot = oldest_; slot != slot_none;) {
+    for (std::uint32_t slot = oldest_; slot != slot_none; slot = messages_[slot].newer) {
       const Message& message = messages_[slot];
-      const std::uint32_t next = message.newer;
       const bool is_own = opener != peer_none && message.charged_to == opener;
-      const bool goes =
-          is_own == is_own_turn && is_slow(now, message) && (is_own || may_push_out(opener, need, message));
+      const bool goes = is_own == is_own_turn && !message.is_leaving && is_slow(now, message) &&
+                        (is_own || may_push_out(opener, need, message));
       if (goes && take(slot)) return true;
-      slot = next;
     }
   }
   return false;
 }
 
-/// Closes slow messages until `opener` may take `need`; none when they are not enough.
+/// Chooses all that must go before any of it goes, each judged as if those before it were gone: nobody goes for a
+/// message that is refused in the end.
+Admission MessageTable::make_room(Instant now, const Amounts& need, PeerIndex opener, bool is_single) noexcept {
+  Admission outcome = Admission::opened;
+  // What travels whole is complete as soon as it is here, and must not wait for what is not.
+  if (opener != peer_none && !is_single && !is_within_share(opener, need) && !clear_share(now, need, opener)) {
+    outcome = Admission::over_share;
+  } else if (!reserve(now, need, opener)) {
+    outcome = Admission::no_memory;
+  }
+  for (const auto& [slot, epoch] : chosen_) take_back(slot);
+  for (const auto& [slot, epoch] : chosen_) {
+    if (outcome == Admission::opened && is_current(slot, epoch)) evict_call_(evict_context_, now, slot);
+  }
+  chosen_.clear();
+  leaving_ = {};
+  return outcome;
+}
+
+void MessageTable::choose(std::uint32_t slot) noexcept {
+  Message& message = messages_[slot];
+  const Amounts amounts = amounts_of(message.header, message.is_single);
+  message.is_leaving = true;
+  chosen_.emplace_back(slot, message.epoch);
+  leaving_ += amounts;
+  if (message.charged_to == peer_none) return;
+  shares_[message.charged_to] -= amounts;
+  charged_ -= amounts;
+}
+
+void MessageTable::take_back(std::uint32_t slot) noexcept {
+  Message& message = messages_[slot];
+  const Amounts amounts = amounts_of(message.header, message.is_single);
+  message.is_leaving = false;
+  if (message.charged_to == peer_none) return;
+  shares_[message.charged_to] += amounts;
+  charged_ += amounts;
+}
+
+/// Chooses slow messages until `opener` may take `need`.
 bool MessageTable::clear_share(Instant now, const Amounts& need, PeerIndex opener) noexcept {
-  Amounts own = shares_[opener];
-  Amounts charged = charged_;
-  const bool is_enough = offer_slow(now, need, opener, [&](std::uint32_t slot) {
-    const Message& message = messages_[slot];
-    if (message.charged_to == peer_none) return false;
-    charged -= amounts_of(message.header, message.is_single);
-    if (message.charged_to == opener) own -= amounts_of(message.header, message.is_single);
-    return is_fair(own, charged, need, all_);
-  });
-  if (!is_enough) return false;
   return offer_slow(now, need, opener, [&](std::uint32_t slot) {
-    if (messages_[slot].charged_to != peer_none) evict_call_(evict_context_, now, slot);
+    if (messages_[slot].charged_to == peer_none) return false;
+    choose(slot);
     return is_within_share(opener, need);
   });
 }
@@ -210,39 +238,31 @@ Amounts MessageTable::room() const noexcept {
   return {slots_.left(), cell_slots_.left() - cells_reserved_, generation_slots_.left(), map_slots_.left()};
 }
 
+/// Chooses messages until `need` has room.
 bool MessageTable::reserve(Instant now, const Amounts& need, PeerIndex opener) noexcept {
-  if (need.fits(room())) return true;
-  // First whether it is enough at all: nobody goes for a message that cannot be held.
-  Amounts gained = room();
-  const bool is_enough = offer_victims(now, need, opener, true, [&](std::uint32_t slot) {
-    gained += amounts_of(messages_[slot].header, messages_[slot].is_single);
+  const auto is_enough = [&] {
+    Amounts gained = room();
+    gained += leaving_;
     return need.fits(gained);
-  });
-  if (!is_enough) return false;
-  return offer_victims(now, need, opener, false, [&](std::uint32_t slot) {
-    evict_call_(evict_context_, now, slot);
-    return need.fits(room());
+  };
+  if (is_enough()) return true;
+  return offer_victims(now, need, opener, [&](std::uint32_t slot) {
+    choose(slot);
+    return is_enough();
   });
 }
 
-/// Hands messages that may go to `take`, the first to go first, until it returns true. A trial changes nothing and
-/// names each once; otherwise `take` closes what it is given.
+/// Hands messages that may go to `take`, the first to go first, until it returns true.
 template <class Take>
-bool MessageTable::offer_victims(Instant now, const Amounts& need, PeerIndex opener, bool is_trial,
-                                 Take take) noexcept {
-  const auto is_early = [&](const Message& message) { return may_go(message) && !message.is_unsettled; };
+bool MessageTable::offer_victims(Instant now, const Amounts& need, PeerIndex opener, Take take) noexcept {
   std::size_t looked = 0;
   for (std::uint32_t slot = first_done_; slot != slot_none && looked < settled_search; ++looked) {
-    const std::uint32_t next = messages_[slot].done_after;
-    if (is_early(messages_[slot]) && take(slot)) return true;
-    slot = next;
+    const Message& message = messages_[slot];
+    if (may_go(message) && !message.is_unsettled && take(slot)) return true;
+    slot = message.done_after;
   }
-  looked = 0;
-  for (std::uint32_t slot = first_done_; slot != slot_none; ++looked) {
-    const std::uint32_t next = messages_[slot].done_after;
-    const bool is_named = is_trial && looked < settled_search && is_early(messages_[slot]);
-    if (!is_named && may_go(messages_[slot]) && take(slot)) return true;
-    slot = next;
+  for (std::uint32_t slot = first_done_; slot != slot_none; slot = messages_[slot].done_after) {
+    if (may_go(messages_[slot]) && take(slot)) return true;
   }
   return offer_slow(now, need, opener, take);
 }

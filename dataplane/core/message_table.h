@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "codec/decoder.h"
@@ -75,7 +76,8 @@ struct GenerationFlow {
   std::uint8_t deficit = 0;    // k - rank it reported last, k at first
   std::uint8_t received = 0;   // innovative packets from it
   std::uint16_t inflight = 0;  // frames sent to it that have not ended
-  std::uint16_t given = 0;     // frames sent to it that were not lost
+  std::uint16_t given = 0;     // frames sent to it that were not lost, less what was let go by with time
+  std::uint16_t given_at = 0;  // when it last had all it may be given, or was let go on: in quarters of a second
 };
 
 struct Generation {
@@ -142,6 +144,7 @@ struct MessageFacts {
   bool is_delivery_pending = false;
   bool is_unsettled = false;     // in the unsettled list
   bool is_hash_queued = false;
+  bool is_leaving = false;       // chosen to make room
   std::uint8_t flow_count = 0;
   PeerIndex opened_by = peer_none;
   PeerIndex charged_to = peer_none;  // counts against this neighbour, while incomplete
@@ -281,11 +284,14 @@ class MessageTable {
   [[nodiscard]] bool may_push_out(PeerIndex opener, const Amounts& need, const Message& message) const noexcept;
   template <class Take>
   bool offer_slow(Instant now, const Amounts& need, PeerIndex opener, Take take) noexcept;
+  [[nodiscard]] Admission make_room(Instant now, const Amounts& need, PeerIndex opener, bool is_single) noexcept;
   [[nodiscard]] bool clear_share(Instant now, const Amounts& need, PeerIndex opener) noexcept;
   [[nodiscard]] Amounts room() const noexcept;
   [[nodiscard]] bool reserve(Instant now, const Amounts& need, PeerIndex opener) noexcept;
   template <class Take>
-  bool offer_victims(Instant now, const Amounts& need, PeerIndex opener, bool is_trial, Take take) noexcept;
+  bool offer_victims(Instant now, const Amounts& need, PeerIndex opener, Take take) noexcept;
+  void choose(std::uint32_t slot) noexcept;
+  void take_back(std::uint32_t slot) noexcept;
   [[nodiscard]] static std::uint8_t spare_flow(const Message& message) noexcept;
   void link_rival(std::uint32_t slot) noexcept;
   void unlink(std::uint32_t slot) noexcept;
@@ -315,6 +321,8 @@ class MessageTable {
   std::uint32_t last_done_ = slot_none;
   std::vector<Amounts> shares_;     // a peer: what its incomplete messages take
   Amounts charged_;                 // the sum of them
+  Amounts leaving_;                 // what the chosen ones would leave
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> chosen_;  // to make room: slots and epochs
   Duration incomplete_time_;
   Amounts all_;                     // what there is
   void (*evict_call_)(void*, Instant, std::uint32_t) = nullptr;

@@ -157,14 +157,14 @@ void Relay::State::take(Instant, const RouteSet& command) noexcept {
   for (std::uint32_t slot = messages.oldest(); slot != slot_none; slot = messages[slot].newer) {
     Message& message = messages[slot];
     if (message.topic != command.topic) continue;
-    if (message.state == MessageState::receiving) read(slot, command.deliver);
+    if (message.state == MessageState::receiving) read(slot, command.deliver || messages.has_rivals(slot));
     for (std::uint8_t f = 0; f < message.flow_count; ++f) message.flows[f].is_next_hop = false;
     join_flows(slot, *route, peer_none);
     if (!is_settled(message)) note_unsettled(slot);
   }
 }
 
-/// Somebody here begins, or nobody goes on, to wait for a message that is still coming.
+/// Somebody here begins, or nobody goes on, to wait for a message that is still coming. Rivals are always waited for.
 void Relay::State::read(std::uint32_t slot, bool is_read) noexcept {
   Message& message = messages[slot];
   if (message.is_read == is_read) return;

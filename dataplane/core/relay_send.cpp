@@ -25,10 +25,13 @@ constexpr Duration weigh_every_max = milliseconds(20);
 constexpr float fade = 0.93f;
 constexpr double asked_twice = 16;  // the last shards of a message: one lost would cost a round trip
 constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
-constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour
+constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour,
+constexpr std::uint16_t given_again = 4;         // and one more each so many quarters of a second
 
 /// How many frames must leave so that one arrives.
 double repair_factor(float loss) noexcept { return 1.0 / (1.0 - std::min(0.5, static_cast<double>(loss))); }
+
+std::uint16_t quarters(Instant now) noexcept { return static_cast<std::uint16_t>(now.ns / 250'000'000); }
 
 }  // namespace
 
@@ -295,15 +298,22 @@ std::size_t Relay::State::allowed(const Message& message, const Flow& flow) cons
 }
 
 /// How many more packets of this generation are worth sending to this neighbour.
-std::size_t Relay::State::can_give(const Message& message, const Generation& generation, const Flow& flow,
-                                   const GenerationFlow& part) noexcept {
+std::size_t Relay::State::can_give(Instant now, const Message& message, const Generation& generation,
+                                   const Flow& flow, GenerationFlow& part) noexcept {
   if (part.deficit == 0) return 0;
-  // It has had enough to decode many times over, lost packets not counted: what it reports is not so.
-  if (part.given >= given_max * message.header.k) return 0;
+  // It has had enough to decode many times over, lost packets not counted: what it reports is not so, or others keep
+  // spoiling what it gets. It may go on, but slowly.
+  const std::size_t given_limit = given_max * message.header.k;
+  if (part.given >= given_limit) {
+    const auto waited = static_cast<std::uint16_t>(quarters(now) - part.given_at);
+    if (waited < given_again) return 0;
+    part.given = static_cast<std::uint16_t>(given_limit - message.header.k);
+    part.given_at = quarters(now);
+  }
   const double target = part.deficit * repair_factor(peers[flow.peer].loss) + rng.unit();
   const auto wanted = static_cast<std::size_t>(target);
   if (wanted <= part.inflight) return 0;
-  const std::size_t need = wanted - part.inflight;
+  const std::size_t need = std::min(wanted - part.inflight, given_limit - part.given);
   if (generation.is_decoded) return need;
   if (message.is_own) return 0;  // still being copied in
   const std::size_t rank = generation.decoder.rank();
@@ -340,7 +350,7 @@ std::size_t Relay::State::send_coded(Instant now, std::uint32_t slot, std::uint8
     const std::size_t g = flow.generation % generations;
     flow.generation = static_cast<std::uint16_t>((g + 1) % generations);
     Generation& generation = messages.generation(message, g);
-    std::size_t count = can_give(message, generation, flow, generation.flows[f]);
+    std::size_t count = can_give(now, message, generation, flow, generation.flows[f]);
     if (count == 0) continue;
     count = std::min({count, budget - sent, each});
     if (!generation.is_decoded) {
@@ -441,7 +451,7 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
     rate_at = std::max(rate_at, now - milliseconds(1)) + Duration{cost_ns};
   }
   ++part.inflight;
-  if (part.given != 0xffff) ++part.given;
+  if (++part.given == given_max * message.header.k) part.given_at = quarters(now);
   ++flow.inflight;
   if (flow.state == PeerState::unheard && flow.start_left != 0) --flow.start_left;
   out.send(flow.peer, frame, bytes);

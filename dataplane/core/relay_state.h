@@ -152,8 +152,8 @@ struct Relay::State {
   std::size_t send_coded(Instant now, std::uint32_t slot, std::uint8_t flow, std::size_t budget, Outbox& out) noexcept;
   [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
-  [[nodiscard]] std::size_t can_give(const Message& message, const Generation& generation, const Flow& flow,
-                                     const GenerationFlow& part) noexcept;
+  [[nodiscard]] std::size_t can_give(Instant now, const Message& message, const Generation& generation,
+                                     const Flow& flow, GenerationFlow& part) noexcept;
   std::size_t send_systematic(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
                               Outbox& out) noexcept;
   std::size_t send_encoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,

@@ -2,134 +2,11 @@
 // keep an honest neighbour's messages from coming through nor take more of the memory than its share.
 #include <gtest/gtest.h>
 
-#include <cstring>
-
 #include "dataplane/core/message_table.h"
-#include "tests/dataplane/relay_network.h"
+#include "tests/dataplane/relay_liar.h"
 
 namespace corelay::dataplane::test {
 namespace {
-
-using Frame = std::vector<std::uint8_t>;
-
-NetworkConfig plain() {
-  NetworkConfig config;
-  config.params.generations_max = 256;
-  config.params.cells_max = 8192;
-  return config;
-}
-
-std::vector<std::uint8_t> bytes_of(std::size_t size, std::uint64_t seed) {
-  Rng rng(seed);
-  std::vector<std::uint8_t> payload(size);
-  for (auto& byte : payload) byte = static_cast<std::uint8_t>(rng.next());
-  return payload;
-}
-
-/// A neighbour with a session and a key of its own, that says whatever the test wants.
-class Liar {
- public:
-  Liar(Network& network, std::size_t self) : network_(network), self_(self) {
-    crypto_sign_seed_keypair(public_.data(), secret_.data(), std::array<unsigned char, 32>{66}.data());
-    network_.nodes()[self_].is_dead = true;  // nothing is answered but by hand
-  }
-
-  /// A header of the payload, as an honest publisher makes it but signed here.
-  PreparedMessage prepare(std::vector<std::uint8_t> payload, const std::string& topic = "t") const {
-    const auto sign = [this](std::span<const std::uint8_t> bytes) { return signed_by_us(bytes); };
-    auto prepared = prepare_message(std::move(payload), topic, public_, 1, 0, RelayParams{}, sign);
-    CHECK(prepared);
-    return *prepared;
-  }
-
-  /// Signs `message.header` again after a change.
-  void seal(PreparedMessage& message) const {
-    message.header.publisher = public_;
-    message.encoded_header.resize(encoded_header_bytes(message.header));
-    write_header(message.header, message.encoded_header.data());
-    std::array<std::uint8_t, signed_bytes_max> to_sign;
-    const std::size_t bytes = signed_bytes(message.encoded_header, to_sign);
-    message.header.signature = signed_by_us({to_sign.data(), bytes});
-    write_header(message.header, message.encoded_header.data());
-  }
-
-  void announce(std::size_t to, const PreparedMessage& message) {
-    AnnounceFrame announce;
-    announce.sequence = ++sequence_;
-    announce.header = message.encoded_header;
-    std::vector<std::uint8_t> digests;
-    for (const Digest& digest : message.digests) digests.insert(digests.end(), digest.begin(), digest.end());
-    announce.digest_count = static_cast<std::uint16_t>(message.digests.size());
-    announce.digests = digests;
-    Frame frame(4096);
-    frame.resize(write_announce(announce, frame.data()));
-    network_.inject(self_, to, frame);
-  }
-
-  /// A coded frame with shard `row` of `payload`, cut as the header says.
-  void give(std::size_t to, const PreparedMessage& message, std::size_t g, std::size_t row,
-            const std::vector<std::uint8_t>& payload) {
-    const std::size_t shard = message.header.shard_bytes;
-    CodedFrame coded;
-    coded.form = CodedForm::systematic;
-    coded.generation = static_cast<std::uint16_t>(g);
-    coded.sequence = ++sequence_;
-    coded.tag = message.tag;
-    coded.seed = row;
-    Frame frame(frame_prefix_bytes + 8 + shard);
-    write_coded_prefix(coded, frame.data());
-    const std::size_t offset = (g * message.header.k + row) * shard;
-    if (offset < payload.size()) {
-      std::memcpy(frame.data() + frame_prefix_bytes + 8, payload.data() + offset,
-                  std::min(shard, payload.size() - offset));
-    }
-    network_.inject(self_, to, frame);
-  }
-  void give_all(std::size_t to, const PreparedMessage& message, const std::vector<std::uint8_t>& payload) {
-    for (std::size_t g = 0; g < message.header.generations; ++g) {
-      for (std::size_t row = 0; row < message.header.k; ++row) give(to, message, g, row, payload);
-    }
-  }
-
-  void single(std::size_t to, const PreparedMessage& message) {
-    SingleFrame single;
-    single.sequence = ++sequence_;
-    single.tag = message.tag;
-    single.header = message.encoded_header;
-    single.payload = message.payload;
-    Frame frame(4096);
-    frame.resize(write_single(single, frame.data()));
-    network_.inject(self_, to, frame);
-  }
-
-  /// With an acknowledgement of all frames up to `highest`, when that is not 0.
-  void status(std::size_t to, const StatusFrame& status, std::uint32_t highest = 0) {
-    Frame frame(1400);
-    FeedbackWriter writer(frame.data(), frame.size());
-    std::vector<std::uint64_t> words(highest == 0 ? 0 : ack_words_max);
-    for (std::size_t w = 0; w < words.size() && 64 * w < highest; ++w) {
-      words[w] = highest - 64 * w >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << (highest - 64 * w)) - 1;
-    }
-    writer.begin(highest, 0, ++feedback_, 0, words);
-    CHECK(writer.add(status));
-    frame.resize(writer.size());
-    network_.inject(self_, to, frame);
-  }
-
- private:
-  Signature signed_by_us(std::span<const std::uint8_t> bytes) const {
-    Signature signature;
-    crypto_sign_detached(signature.data(), nullptr, bytes.data(), bytes.size(), secret_.data());
-    return signature;
-  }
-
-  Network& network_;
-  std::size_t self_;
-  std::uint32_t sequence_ = 0;
-  std::uint32_t feedback_ = 0;
-  PublisherKey public_{};
-  std::array<unsigned char, 64> secret_{};
-};
 
 /// The payload under a header of twice the shards, half as long, in as many generations.
 PreparedMessage other_cut(const Liar& liar, const std::vector<std::uint8_t>& payload) {
@@ -140,10 +17,6 @@ PreparedMessage other_cut(const Liar& liar, const std::vector<std::uint8_t>& pay
   decoy.digests.clear();
   liar.seal(decoy);
   return decoy;
-}
-
-std::uint64_t count(Network& network, std::size_t node, Counter counter) {
-  return network.nodes()[node].counters->value(counter);
 }
 
 /// Publisher 0, relay 1, liar 2, and 3 behind the relay.
@@ -572,6 +445,127 @@ TEST(RelayHostile, ANeighbourThatNeverHasEnoughIsNotSentToWithoutEnd) {
   const std::size_t shards = message->header.k * std::size_t{message->header.generations};
   EXPECT_GT(coded, 2 * shards);
   EXPECT_LE(coded, 9 * shards);
+}
+
+TEST(RelayHostile, ANeighbourThatNeverHasEnoughIsSentToAtABoundedRate) {
+  Network network = around_a_relay();
+  Liar liar(network, 2);
+  auto& to_liar = network.capture(1, 2);
+  const auto* message = network.publish(0, 20'000);
+  network.run(milliseconds(100));
+  StatusFrame wanting;
+  wanting.tag = message->tag;
+  wanting.want = 65'535;
+  const std::vector<std::uint8_t> all(message->header.generations, static_cast<std::uint8_t>(message->header.k));
+  wanting.deficits = all;
+  std::uint32_t highest = 0;
+  std::size_t coded = 0;
+  for (int turn = 0; turn < 2000; ++turn) {
+    for (const Frame& frame : to_liar) {
+      const auto kind = frame_kind(frame);
+      if (kind == FrameKind::coded || kind == FrameKind::announce) ++highest;
+      if (kind == FrameKind::coded) ++coded;
+    }
+    to_liar.clear();
+    liar.status(1, wanting, highest);
+    network.run(milliseconds(5));
+  }
+  const std::size_t shards = message->header.k * std::size_t{message->header.generations};
+  EXPECT_GE(coded, 14 * shards);
+  EXPECT_LE(coded, 22 * shards);
+}
+
+TEST(RelayHostile, APolluterThatStopsDoesNotKeepThePublisherFromDelivering) {
+  for (const int rounds : {1, 9, 12}) {
+    Network network(3, plain());
+    network.join(0, 1);
+    network.join(2, 1);
+    network.route_all("t");
+    Liar liar(network, 2);
+    const auto* message = network.publish(0, 80'000);
+    const auto wrong = bytes_of(80'000, 9);
+    liar.announce(1, *message);
+    int given = 0;
+    const auto spoil = [&] {
+      const auto found = count(network, 1, Counter::drop_digest_total);
+      if (given < rounds && found == static_cast<std::uint64_t>(given)) {
+        liar.give(1, *message, 0, 0, wrong);
+        ++given;
+      }
+      return network.nodes()[1].delivered[message->header.id] == 1;
+    };
+    EXPECT_TRUE(network.run(seconds(25), spoil)) << rounds;
+    EXPECT_EQ(given, rounds);
+  }
+}
+
+TEST(RelayHostile, OfRivalsTheTruthIsSoughtAlsoWhenNobodyReadsThemAnyMore) {
+  Network network(3, plain());
+  network.join(0, 1);
+  network.join(2, 1);
+  network.route(1, "t");
+  Liar honest(network, 0);
+  Liar liar(network, 2);
+  const PreparedMessage real = honest.prepare(bytes_of(100'000, 1));
+  const auto rubbish = bytes_of(100'000, 2);
+  PreparedMessage decoy = liar.prepare(rubbish);
+  decoy.header.id = real.header.id;
+  decoy.tag = real.tag;
+  liar.seal(decoy);
+  honest.announce(1, real);
+  liar.announce(1, decoy);
+  network.route(1, "t", false);
+  liar.give_all(1, decoy, rubbish);
+  honest.give_all(1, real, real.payload);
+  network.run(milliseconds(100));
+  // Neither was only passed on: what is carried as it is, and then closed, is counted.
+  EXPECT_EQ(count(network, 1, Counter::messages_unchecked_total), 0u);
+  EXPECT_EQ(count(network, 1, Counter::messages_completed_total), 1u);
+}
+
+TEST(RelayHostile, NobodyIsEvictedInVain) {
+  RelayParams params;
+  params.messages_max = params.generations_max = 16;
+  params.cells_max = 300;
+  params.large_messages_max = params.peers_max = 4;
+  struct Evicting {
+    MessageTable table;
+    int evicted = 0;
+  };
+  Counters counters;
+  Evicting all{MessageTable(params, 1, counters)};
+  const auto evict = [](void* self, Instant, std::uint32_t slot) {
+    ++static_cast<Evicting*>(self)->evicted;
+    static_cast<Evicting*>(self)->table.close(slot);
+  };
+  all.table.on_evict(evict, &all);
+  Instant now{1'000'000'000};
+  std::uint8_t name = 0;
+  const auto open = [&](std::uint16_t k, PeerIndex peer) {
+    MessageHeader header;
+    header.k = k;
+    header.generations = 1;
+    header.shard_bytes = 64;
+    header.size_bytes = k * 64u;
+    return all.table.open(now, MessageTag{++name}, header, false, peer);
+  };
+  for (int i = 0; i < 2; ++i) {
+    const std::uint32_t slot = open(100, peer_none).slot;
+    all.table[slot].state = MessageState::complete;
+    all.table[slot].is_held_by_control = true;
+    all.table.finish(slot);
+  }
+  ASSERT_EQ(open(45, 1).outcome, Admission::opened);
+  ASSERT_EQ(open(45, 1).outcome, Admission::opened);
+  now = now + seconds(5);
+  // Without one of the two neighbour 1 has less than neighbour 2 would have, and one alone is not enough.
+  EXPECT_EQ(open(60, 2).outcome, Admission::no_memory);
+  EXPECT_EQ(all.evicted, 0);
+  EXPECT_EQ(all.table.open_of(1), 2u);
+  // A smaller one does with one of them.
+  EXPECT_EQ(open(40, 2).outcome, Admission::opened);
+  EXPECT_EQ(all.evicted, 1);
+  EXPECT_EQ(all.table.open_of(1), 1u);
 }
 
 TEST(RelayHostile, ARelayOfManyWrongGenerationsIsBlamedOnce) {
