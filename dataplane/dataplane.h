@@ -23,6 +23,9 @@ enum class IdleMode : std::uint8_t {
   spin,    // never sleep
 };
 
+/// How long start() waits for a port that another process holds: one that was killed may hold it for a moment.
+inline constexpr int bind_wait_ms_max = 2400;
+
 struct DataplaneConfig {
   RelayParams relay;
   std::string bind_address = "0.0.0.0";

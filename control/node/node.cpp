@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/ip/udp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
-#include <filesystem>
 
 #include "control/node/addresses.h"
 #include "control/node/api.h"
@@ -33,25 +34,20 @@ std::string in_use_remedy(const Error& error, std::string_view setting) {
   return fmt::format("{}. Is another process using the port? Set {} to a free one", error.describe(), setting);
 }
 
-}  // namespace
-
-Expected<libp2p::Identity> load_identity(const NodeConfig& config) {
-  const std::string& folder = config.node.identity_dir;
-  const std::string path = folder + "/p2p.key";
-  auto loaded = libp2p::Identity::load(path);
-  if (loaded || loaded.error().code != ErrorCode::not_found) return loaded;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) {
-    return fail(ErrorCode::permission_denied, "identity",
-                fmt::format("cannot make the folder {}: {}. Set node.identity_dir (IDENTITY_DIR) to one that can be "
-                            "written", folder, error.message()));
-  }
-  const auto made = libp2p::Identity::generate();
-  if (auto saved = made.save(path); !saved) return tl::make_unexpected(saved.error());
-  spdlog::info("made a new identity in {}", path);
-  return made;
+/// A UDP port that a process killed just now may still hold: the data plane waits for it, and says nothing.
+bool is_udp_port_taken(boost::asio::io_context& io, const std::string& text, std::uint16_t port) {
+  boost::system::error_code error;
+  const auto address = boost::asio::ip::make_address(text, error);
+  if (error || port == 0) return false;
+  const boost::asio::ip::udp::endpoint endpoint(address, port);
+  boost::asio::ip::udp::socket probe(io);
+  probe.open(endpoint.protocol(), error);
+  if (!error && address.is_v6()) probe.set_option(boost::asio::ip::v6_only(false), error);
+  if (!error) probe.bind(endpoint, error);
+  return error == boost::asio::error::address_in_use;
 }
+
+}  // namespace
 
 Expected<std::vector<libp2p::Multiaddr>> bootstrap_addresses(const NodeConfig& config) {
   std::vector<libp2p::Multiaddr> all;
@@ -137,6 +133,10 @@ Expected<void> Node::open(const libp2p::Identity& identity) {
 /// UDP first: the lanes' ports are what sessions announce, and TCP takes the number they have.
 Expected<void> Node::open_transport() {
   const NodeConfig& settings = config();
+  if (is_udp_port_taken(io_, settings.p2p.address, settings.p2p.port)) {
+    spdlog::warn("UDP {} port {} is taken: waiting up to {:.1f} s for it, in case a node that was killed held it",
+                 settings.p2p.address, settings.p2p.port, dataplane::bind_wait_ms_max / 1e3);
+  }
   auto started = dataplane::Dataplane::start(dataplane_config(settings), [this] { poll_soon(); });
   if (!started) {
     Error error = started.error();
@@ -207,14 +207,17 @@ void Node::on_event(const dataplane::Event& event) {
 }
 
 /// A message of ours is about to enter the data plane: it needs a route, and local clients get it now.
-Expected<void> Node::on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message) {
+Expected<bool> Node::on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message) {
   const std::string topic(message->header.topic());
   const SubscriberList clients = subscribers_.of(topic);
   if (!clients && !keep_route(topic)) {
     return fail(ErrorCode::unavailable, "publish",
                 fmt::format("no route: the node has relay.topics_max = {} topics in use", config().relay.topics_max));
   }
-  return deliveries_->take_own(message, clients, monotonic_now());
+  if (auto taken = deliveries_->take_own(message, clients, monotonic_now()); !taken) {
+    return tl::make_unexpected(taken.error());
+  }
+  return clients != nullptr;
 }
 
 /// A route is kept for a minute: asking once a second is enough, however many messages pass.

@@ -31,9 +31,6 @@ namespace corelay::node {
 class Sidecar;
 class Api;
 
-/// Reads p2p.key from node.identity_dir, or makes one there. Errors name the file and the remedy.
-[[nodiscard]] Expected<libp2p::Identity> load_identity(const NodeConfig& config);
-
 /// The bootstrap peers as addresses. Errors: invalid_argument, naming the one that does not parse.
 [[nodiscard]] Expected<std::vector<libp2p::Multiaddr>> bootstrap_addresses(const NodeConfig& config);
 
@@ -87,7 +84,7 @@ class Node {
   void on_event(const dataplane::Event& event);
   void on_traced(const mesh::Traced& traced);
   void on_shard_traced(const dataplane::ShardTraced& shard);
-  Expected<void> on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message);
+  Expected<bool> on_entering(const std::shared_ptr<const dataplane::PreparedMessage>& message);
   bool keep_route(const std::string& topic);
   void on_published(const dataplane::PreparedMessage& message, const SubscriberPtr& origin);
   void trace_to(const SubscriberList& clients, const SharedResponse& trace, const SubscriberPtr& but);

@@ -22,6 +22,7 @@ constexpr double fault_half_life_s = 10;
 // The same line about the same peer is logged again after this.
 constexpr auto log_pause = seconds(300);
 constexpr std::size_t log_lines_max = 4096;
+constexpr auto swap_window = seconds(300);
 // A peer that is refused gets this long to read why and to leave by itself.
 constexpr std::chrono::milliseconds refusal_grace{500};
 
@@ -70,6 +71,7 @@ Peers::Peers(boost::asio::io_context& io, libp2p::Host& host, CommandQueue& comm
       tick_(io),
       indexes_(config.relay.peers_max, config.dataplane.lanes),
       exchange_rates_(config.session.exchanges_per_minute_max, std::size_t{4} * config.relay.peers_max),
+      address_swaps_(swap_window, log_lines_max),
       repeats_(log_pause, log_lines_max) {
   randombytes_buf(&last_key_id_, sizeof last_key_id_);
 }
@@ -81,6 +83,7 @@ void Peers::start(const std::vector<libp2p::Multiaddr>& bootstrap) {
   host_.on_disconnected([this](const libp2p::PeerId& id) { on_disconnected(id); });
   host_.on_identified([this](const libp2p::PeerId& id, const libp2p::PeerIdentity& identity) {
     if (const auto peer = find(id)) peer->agent = identity.agent_version;
+    note_addresses(id, identity);
   });
   host_.handle(std::string(mesh_protocol), [this](libp2p::StreamPtr stream) { accept_mesh_stream(std::move(stream)); });
   host_.handle(std::string(session_protocol), [this](libp2p::StreamPtr stream) { accept_session(std::move(stream)); });
@@ -127,6 +130,17 @@ void Peers::on_connected(const libp2p::ConnectionInfo& info) {
   } else {
     wait_for_session(peer);
   }
+}
+
+/// By what the peer says of itself: a connection that came in shows a port of no meaning.
+void Peers::note_addresses(const libp2p::PeerId& id, const libp2p::PeerIdentity& identity) {
+  std::string text;
+  for (const auto& address : identity.listen_addresses) text += (text.empty() ? "" : ", ") + address.text();
+  if (text.empty()) return;
+  const std::string other = address_swaps_.note(id.text(), text, monotonic_now());
+  if (other.empty() || !repeats_.due("addresses of " + id.text(), monotonic_now())) return;
+  spdlog::warn("peer {} alternates between {} and {}: two nodes that run with the same p2p.key? Each needs its own",
+               id.text(), other, text);
 }
 
 void Peers::on_disconnected(const libp2p::PeerId& id) {

@@ -20,6 +20,7 @@
 
 #include "control/libp2p/host.h"
 #include "control/mesh/mesh.h"
+#include "control/node/address_swaps.h"
 #include "control/node/commands.h"
 #include "control/node/config.h"
 #include "control/node/peer_indexes.h"
@@ -108,6 +109,7 @@ class Peers {
   // connections (peers.cpp)
   void on_connected(const libp2p::ConnectionInfo& info);
   void on_disconnected(const libp2p::PeerId& id);
+  void note_addresses(const libp2p::PeerId& id, const libp2p::PeerIdentity& identity);
   void drop(const PeerPtr& peer, std::string_view why);
   void refuse(const PeerPtr& peer, const std::string& why, bool is_dialer);
   void set_foreign(const PeerPtr& peer);
@@ -160,6 +162,7 @@ class Peers {
   std::uint32_t last_key_id_ = 0;
   std::size_t sessions_ = 0;
   PeerRates exchange_rates_;
+  AddressSwaps address_swaps_;
   Repeats repeats_;
   std::uint64_t refused_ = 0;
   std::uint64_t exchanges_refused_ = 0;

@@ -76,7 +76,9 @@ void Publisher::enter(Pending pending) {
   if (is_closed_.load(std::memory_order_relaxed)) {
     return answer(pending, fail(ErrorCode::unavailable, "publish", "the node is stopping"));
   }
-  if (auto entered = events_.entering(pending.message); !entered) return answer(pending, std::move(entered));
+  const auto entered = events_.entering(pending.message);
+  if (!entered) return answer(pending, tl::make_unexpected(entered.error()));
+  pending.has_local_subscribers = *entered;
   const auto message = pending.message;
   pending_.emplace(message.get(), std::move(pending));
   commands_.lane(message->tag, dataplane::Publish{message.get()});
@@ -97,7 +99,7 @@ void Publisher::on_failed(const dataplane::PreparedMessage* message, dataplane::
   if (at == pending_.end()) return;
   Pending pending = std::move(at->second);
   pending_.erase(at);
-  if (!pending.is_answered) answer(pending, tl::make_unexpected(failure(*message, reason)));
+  if (!pending.is_answered) answer(pending, tl::make_unexpected(failure(pending, reason)));
 }
 
 Error Publisher::too_large(std::size_t bytes) const {
@@ -106,7 +108,8 @@ Error Publisher::too_large(std::size_t bytes) const {
                       params_.wire.message_bytes_max)};
 }
 
-Error Publisher::failure(const dataplane::PreparedMessage& message, dataplane::PublishFailure reason) const {
+Error Publisher::failure(const Pending& pending, dataplane::PublishFailure reason) const {
+  const dataplane::PreparedMessage& message = *pending.message;
   const auto is_twin = [&](const auto& other) {
     return other.first->tag == message.tag && !other.second.is_answered;
   };
@@ -123,7 +126,8 @@ Error Publisher::failure(const dataplane::PreparedMessage& message, dataplane::P
                           "and carries them once", params_.seen_time.ns / 1'000'000'000)};
     case PublishFailure::no_peers:
       return {ErrorCode::unavailable, "publish",
-              fmt::format("no peers: nobody took part in the topic for {} ms (publish.hold_ms)", hold_ms_)};
+              fmt::format("no peers: no other node took part in the topic for {} ms (publish.hold_ms){}", hold_ms_,
+                          pending.has_local_subscribers ? "; the subscribers of this node have the message" : "")};
     case PublishFailure::memory_full:
       return {ErrorCode::unavailable, "publish", "memory full: the relay holds as many messages as it may; try again"};
     case PublishFailure::too_large:

@@ -45,8 +45,9 @@ struct PublishRequest {
 class Publisher {
  public:
   struct Events {
-    /// A message is about to enter the data plane; an error refuses it with its text. Control thread.
-    std::function<Expected<void>(const std::shared_ptr<const dataplane::PreparedMessage>&)> entering;
+    /// A message is about to enter the data plane; an error refuses it with its text. True where local subscribers
+    /// get it. Control thread.
+    std::function<Expected<bool>(const std::shared_ptr<const dataplane::PreparedMessage>&)> entering;
     /// It has been published. Control thread, before the client hears it.
     std::function<void(const dataplane::PreparedMessage&, const SubscriberPtr& origin)> published;
   };
@@ -77,11 +78,12 @@ class Publisher {
     PublishRequest request;  // payload moved out
     std::size_t bytes = 0;
     bool is_answered = false;
+    bool has_local_subscribers = false;
   };
   void prepare(PublishRequest request, std::size_t bytes);
   void enter(Pending pending);
   void answer(Pending& pending, Expected<void> outcome);
-  [[nodiscard]] Error failure(const dataplane::PreparedMessage& message, dataplane::PublishFailure reason) const;
+  [[nodiscard]] Error failure(const Pending& pending, dataplane::PublishFailure reason) const;
   [[nodiscard]] Error too_large(std::size_t bytes) const;
 
   boost::asio::io_context& io_;

@@ -29,10 +29,6 @@ using Service = proto::CommandStream::WithRawCallbackMethod_ListenCommands<
     proto::CommandStream::WithCallbackMethod_Health<
         proto::CommandStream::WithCallbackMethod_ListTopics<proto::CommandStream::Service>>>;
 
-// Requests far over relay.message_bytes_max still get in, so that they are answered with the name of that limit; above
-// this, gRPC answers with words of its own.
-constexpr int receive_bytes_max = 4 * static_cast<int>(dataplane::message_bytes_limit) + (1 << 20);
-
 grpc::Status stopping_status() { return {grpc::StatusCode::UNAVAILABLE, "the node is stopping"}; }
 
 /// A stream that was refused: ends with its status and nothing else.
@@ -154,7 +150,7 @@ Expected<std::unique_ptr<Sidecar>> Sidecar::start(Node& node) {
   builder.AddListeningPort(fmt::format("{}:{}", host, config.port),
                            grpc::InsecureServerCredentials(), &state->port);
   builder.RegisterService(state.get());
-  builder.SetMaxReceiveMessageSize(receive_bytes_max);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(node.config().relay.message_bytes_max + request_overhead_bytes));
   builder.SetMaxSendMessageSize(-1);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second node on the port must be told so
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(config.streams_max) + 8);

@@ -3,6 +3,7 @@
 /// header.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -11,6 +12,10 @@
 namespace corelay::node {
 
 class Node;
+
+/// A request may be this much larger than relay.message_bytes_max: its other fields, and messages a little over the
+/// limit, which are refused by the limit's name. gRPC refuses what is larger still before it takes the memory for it.
+inline constexpr std::size_t request_overhead_bytes = 1u << 20;
 
 /// What the sidecar counts, since start.
 struct SidecarCounts {

@@ -13,6 +13,7 @@
 #include <new>
 
 #include "codec/check.h"
+#include "dataplane/dataplane.h"
 
 namespace corelay::dataplane {
 namespace {
@@ -52,8 +53,9 @@ std::size_t size_buffer(int fd, int force_name, int plain_name, std::size_t byte
 /// A killed process that used io_uring holds its port until the kernel has taken the ring apart, up to a second
 /// or two on a busy machine. Returns 0 or the system's reason.
 int bind_patiently(int fd, const SocketAddress& address, socklen_t length) noexcept {
-  constexpr int tries_max = 125;
-  constexpr timespec pause{0, 20'000'000};
+  constexpr int pause_ms = 20;
+  constexpr int tries_max = bind_wait_ms_max / pause_ms;
+  constexpr timespec pause{0, pause_ms * 1'000'000};
   for (int tries = 1;; ++tries) {
     if (bind(fd, &address.any, length) == 0) return 0;
     if (errno != EADDRINUSE || tries == tries_max) return errno;

@@ -4,8 +4,9 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import time
 
-from fleet import CORELAYD, main
+from fleet import CORELAYD, Ports, end_process, main, start_process
 
 
 def corelayd(*arguments, **environment):
@@ -65,6 +66,49 @@ def test_wrong_arguments_are_answered_as_corelay_does():
                              (["--set", "nothing.like_it=5"], ("unknown key nothing.like_it", "lists all")),
                              (["--bootstrap", "here"], ("node.bootstrap_peers", "try: /ip4/"))):
         assert refused(corelayd(*arguments), "corelayd: ", *words) == 2, arguments
+
+
+def test_a_folder_is_no_configuration():
+    assert refused(corelayd("--config", "/tmp", "config", "check"), "/tmp cannot be read", "directory", "try: ") == 2
+    assert refused(corelayd("config"), "check, print, default", "try: ") == 2
+
+
+def test_one_node_at_a_time_uses_an_identity():
+    ports = Ports()
+    with tempfile.TemporaryDirectory(prefix="corelay-e2e-") as folder:
+        settings = {"IDENTITY_DIR": folder, "CORELAY_P2P_ADDRESS": "127.0.0.1", "CORELAY_DATAPLANE_PIN_LCORES": "false"}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("OPTIMUM_", "CORELAY_"))}
+        first = start_process([CORELAYD], env={**clean, **settings, "OPTIMUM_PORT": str(ports.base),
+                                               "SIDECAR_PORT": str(ports.base + 1), "API_PORT": str(ports.base + 2)},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        while "API:" not in first.stdout.readline():
+            assert first.poll() is None
+        second = {**settings, "OPTIMUM_PORT": str(ports.base + 3), "SIDECAR_PORT": str(ports.base + 4),
+                  "API_PORT": str(ports.base + 5)}
+        assert refused(corelayd(**second), "another corelayd runs with", folder, "IDENTITY_DIR") == 1
+        first.kill()  # the lock goes with the process, whatever way that ends
+        first.wait()
+        again = start_process([CORELAYD], env={**clean, **second}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True)
+        while "API:" not in again.stdout.readline():
+            assert again.poll() is None
+        end_process(again)
+        assert again.returncode == 0
+
+
+def test_a_taken_udp_port_is_waited_for_once_and_said():
+    import socket
+    ports = Ports()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder, \
+            tempfile.TemporaryDirectory(prefix="corelay-e2e-") as folder:
+        holder.bind(("127.0.0.1", ports.base))
+        start = time.monotonic()
+        done = corelayd(IDENTITY_DIR=folder, CORELAY_P2P_ADDRESS="127.0.0.1", OPTIMUM_PORT=str(ports.base),
+                        SIDECAR_PORT=str(ports.base + 1), API_PORT=str(ports.base + 2))
+        print(f"    refused after {time.monotonic() - start:.2f} s")
+        assert refused(done, f"UDP 127.0.0.1 port {ports.base} is taken: waiting up to 2.4 s", "OPTIMUM_PORT") == 1
+        text = done.stdout + done.stderr
+        assert text.count("is taken: waiting") == 1, text
 
 
 def test_gossipsub_is_not_built_yet():

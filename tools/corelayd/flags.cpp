@@ -4,7 +4,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -61,6 +63,7 @@ std::string reason_of(const CLI::App& app, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && text.starts_with("--")) {
     return text.substr(0, text.find(':')) + " needs a value";
   }
+  if (text.find("ubcommand") != std::string::npos) return "config needs one of its commands: check, print, default";
   return text;
 }
 
@@ -162,6 +165,10 @@ Expected<node::ConfigSources> config_sources(const CommandLine& line) {
     if (equals != std::string::npos) sources.environment.emplace_back(text.substr(0, equals), text.substr(equals + 1));
   }
   if (line.config_file.empty()) return sources;
+  std::error_code unknown;
+  if (std::filesystem::is_directory(line.config_file, unknown)) {
+    return fail(ErrorCode::invalid_argument, "config", line.config_file + " cannot be read", EISDIR);
+  }
   std::ifstream file(line.config_file, std::ios::binary);
   if (!file) return fail(ErrorCode::not_found, "config", line.config_file + " cannot be read", errno);
   sources.file_name = line.config_file;
