@@ -17,6 +17,7 @@
 #include <set>
 
 #include "control/node/addresses.h"
+#include "control/node/grpc_order.h"
 #include "control/node/node.h"
 #include "control/node/sidecar_stream.h"
 #include "proto/sidecar.grpc.pb.h"
@@ -69,6 +70,7 @@ struct Sidecar::State final : Service {
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Sidecar::State::ListenCommands(
     grpc::CallbackServerContext* context) {
+  take_from_grpc(this);
   std::shared_ptr<SidecarStream> stream;
   {
     const std::lock_guard lock(mutex);
@@ -90,6 +92,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Sidecar::State::Lis
 }
 
 void Sidecar::State::answer(grpc::ServerUnaryReactor* reactor, std::function<void()> fill) {
+  take_from_grpc(this);
   {
     const std::lock_guard lock(mutex);
     if (is_stopping) return reactor->Finish(stopping_status());
@@ -159,6 +162,7 @@ Expected<std::unique_ptr<Sidecar>> Sidecar::start(Node& node) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  give_to_grpc(state.get());
   state->server = builder.BuildAndStart();
   if (state->server == nullptr) {
     return fail(ErrorCode::unavailable, "sidecar",

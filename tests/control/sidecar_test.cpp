@@ -18,6 +18,13 @@ namespace {
 using optimum::pb::TraceEvent;
 using namespace std::chrono_literals;
 
+// How long a client's stream may last: a sanitizer slows tens of megabytes of JSON down to more than a minute.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr auto stream_time = 300s;
+#else
+constexpr auto stream_time = 60s;
+#endif
+
 // A client's stream. Every read and write has the deadline of the whole call.
 class Client {
  public:
@@ -28,7 +35,7 @@ class Client {
     const auto channel = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(node->sidecar_port()),
                                                    grpc::InsecureChannelCredentials(), arguments);
     stub_ = proto::CommandStream::NewStub(channel);
-    context_.set_deadline(std::chrono::system_clock::now() + 60s);
+    context_.set_deadline(std::chrono::system_clock::now() + stream_time);
   }
   ~Client() {
     if (stream_) context_.TryCancel();

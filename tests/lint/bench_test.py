@@ -32,11 +32,23 @@ class Bench(unittest.TestCase):
             (root / "bench/good_one.py").write_text(GOOD)
             (root / "bench/failing.py").write_text('"""Fails."""\nimport sys\nsys.exit(3)\n')
             (root / "bench/mute.py").write_text('"""Says nothing."""\n')
+            (root / "bench/picky.py").write_text('"""Takes nothing."""\nimport sys\nsys.exit(109)\n')
+            (root / "CMakePresets.json").write_text('{"configurePresets": [{"name": "dev"}]}')
             (root / "bench/ring_bench.cpp").write_text("// Measures rings:\n// more.\n")
             out, err = io.StringIO(), io.StringIO()
             with mock.patch.object(bench, "ROOT", root), mock.patch.object(sys, "argv", ["bench", *arguments]), \
                     contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 return bench.main(), out.getvalue(), err.getvalue()
+
+    def test_wrong_arguments_are_told_before_the_run(self):
+        for arguments, word in ((["no-such"], "no benchmark 'no-such'"),
+                                (["good-one", "--preset", "odd"], "no preset 'odd'; there are: dev"),
+                                (["good-one", "--json", "/nowhere/a.json"], "cannot write /nowhere/a.json"),
+                                (["good-one", "--json", "/tmp"], "cannot write /tmp")):
+            code, out, err = self.run_bench(*arguments)
+            self.assertEqual((code, out), (2, ""), arguments)
+            self.assertIn(word, err)
+        self.assertEqual(self.run_bench("picky")[0], 2)  # as CLI11 ends where it knows no such argument
 
     def test_document_and_table(self):
         with tempfile.NamedTemporaryFile() as file:
