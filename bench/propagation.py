@@ -7,8 +7,9 @@ A row: goal; what is measured; scenario; value, its must and target; met ("targe
 has no goal of its own). Where a larger value is better, must and target are the least allowed. The figures behind the
 goals go to --runs FILE, a row for each scenario, router and seed.
 
---short takes minutes instead of hours: small networks, one seed. With --against FILE, an earlier --runs document, it
-fails where T99 or the bytes sent are more than 10 % worse.
+--short takes seconds instead of hours: small networks, one seed, a row for each run, and the same figures each time.
+With --against FILE, an earlier --runs document, it fails where T99 or the bytes sent are more than 10 % worse, or a run
+is in one of the two only. The test suite holds --short against bench/propagation_short.json.
 """
 import argparse
 import concurrent.futures
@@ -131,16 +132,25 @@ def goals():
     yield plain("G15", "T100, ms", "S8-1000KB", "t100_ms", 1100, 850)
 
 
+def name_of(row):
+    return f"{row['scenario']} {row['router']}, seed {row['seed']}, {row['nodes']} nodes"
+
+
 def regressions(rows, earlier):
-    """What became more than a tenth worse than in an earlier document."""
-    known = {(row["scenario"], row["router"], row["seed"], row["nodes"]): row for row in earlier}
+    """What became more than a tenth worse than in an earlier document, and what cannot be compared."""
+    known = {name_of(row): row for row in earlier}
     for row in rows:
-        before = known.get((row["scenario"], row["router"], row["seed"], row["nodes"]))
+        before = known.pop(name_of(row), None)
+        if before is None:
+            yield f"{name_of(row)}: not in the earlier document"
+            continue
         for field in ("t99_ms", "sent_mean"):
-            if before is None or before[field] is None:
+            if before[field] is None:  # it never got there; it can only be better now
                 continue
             if row[field] is None or row[field] > before[field] * REGRESSION:
-                yield f"{row['scenario']} {row['router']}: {field} {row[field]}, was {before[field]}"
+                yield f"{name_of(row)}: {field} {row[field]}, was {before[field]}"
+    for name in known:
+        yield f"{name}: in the earlier document only"
 
 
 def short_rows(runs, cases):
@@ -171,12 +181,13 @@ def main():
         rows = [goal.row(runs) for goal in chosen]
     every = [row for each in runs.rows.values() for row in each]
     if arguments.runs:
-        pathlib.Path(arguments.runs).write_text(json.dumps({"rows": every}, indent=1) + "\n")
+        document = {"rows": rows if is_short else every}  # short ones without times of this machine
+        pathlib.Path(arguments.runs).write_text(json.dumps(document, indent=1) + "\n")
     print(json.dumps({"bench": "propagation", "rows": rows}))
     worse = []
     if arguments.against:
         worse = list(regressions(every, json.loads(pathlib.Path(arguments.against).read_text())["rows"]))
-        print("\n".join(worse), file=sys.stderr)
+        print("\n".join(f"propagation: {line}" for line in worse) or "propagation: no regression", file=sys.stderr)
     return 1 if worse else 0
 
 

@@ -284,6 +284,9 @@ void Run::add_bytes(PropagationResult& result) const {
   const double all = account.useful + account.dependent + account.after_full + account.header +
                      account.control + account.lost;
   const double whole = all > 0 ? all : 1;
+  const auto onto_uplinks = static_cast<double>(
+      std::accumulate(net_.bytes_sent.begin(), net_.bytes_sent.end(), std::uint64_t{0}));
+  result.accounted = onto_uplinks > 0 ? all / onto_uplinks : 0;
   result.useful = account.useful / whole;
   result.dependent = account.dependent / whole;
   result.after_full = account.after_full / whole;

@@ -75,7 +75,9 @@ struct PropagationScenario {
   double silent_share = 0;  // take what comes, acknowledge, and pass nothing on
   double polluter_share = 0;
   Pollution pollution = Pollution::wrong_bytes;
-  std::uint32_t evict_faults = 3;     // a neighbour blamed so often leaves the mesh
+  // Blame as control keeps it: a fault is 1, and a neighbour above the score leaves the mesh.
+  double evict_score = 20;
+  double evict_half_life_ms = 10'000;  // of the score
   double churn_share = 0;             // of nodes that go away and come back, anew, within 10 s
   double publisher_leaves_after = 0;  // messages' worth of bytes sent; 0 = it stays
 
@@ -108,7 +110,11 @@ struct PropagationResult {
   double useful = 0, dependent = 0, after_full = 0, header = 0, control = 0, lost = 0;
   std::uint64_t event_hash = 0;
   std::uint64_t events = 0;
+  double accounted = 0;  // bytes in the account over bytes put onto uplinks: 1
   std::uint64_t wrong_deliveries = 0;
+  std::uint64_t altered_frames = 0;    // frames that polluters changed
+  std::uint64_t wrong_digests = 0;     // generations or messages found wrong by their digest
+  std::uint64_t malformed_frames = 0;  // frames that the relay refused to parse
   std::uint64_t evicted_polluters = 0, evicted_honest = 0;  // links cut for faults
   std::uint64_t packets = 0;                                // datagrams or segments sent
   std::uint64_t drops_up = 0, drops_down = 0;               // at full uplink and downlink queues

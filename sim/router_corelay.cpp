@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "codec/check.h"
@@ -91,13 +92,17 @@ class CorelayRouter final : public Router {
   void finish(PropagationResult& result) override;
 
  private:
+  struct Blame {
+    double score = 0;
+    Instant at{};
+  };
   struct Node {
     std::unique_ptr<dataplane::Counters> counters;
     std::unique_ptr<dataplane::Relay> relay;
     Instant wake_at = dataplane::never;
     std::uint32_t life = 0;
     std::vector<std::uint8_t> is_cut;  // a neighbour: the link is down
-    std::vector<std::uint8_t> faults;  // a neighbour
+    std::vector<Blame> blames;         // a neighbour
   };
 
   void prepare();
@@ -107,7 +112,8 @@ class CorelayRouter final : public Router {
   void drain(NodeId n);
   void settle(NodeId n);
   void transmit(NodeId n, const dataplane::TxItem& item);
-  void pollute(std::uint8_t* frame, std::size_t bytes, FrameKind kind);
+  [[nodiscard]] Bytes altered(Bytes frame);
+  [[nodiscard]] Bytes lie(Bytes frame);
   void arrive(std::uint32_t d);
   void take(std::uint32_t d);
   void on_relay_event(NodeId n, const dataplane::Event& event);
@@ -125,8 +131,11 @@ class CorelayRouter final : public Router {
   dataplane::Outbox outbox_{512, 256};
   std::vector<dataplane::Event> events_;
   std::vector<std::uint8_t> payload_;
+  std::vector<std::uint8_t> altered_;  // a frame of a polluter
   std::array<std::uint64_t, dataplane::counter_count> totals_{};
-  std::uint64_t wrong_ = 0, evicted_polluters_ = 0, evicted_honest_ = 0;
+  std::uint64_t coded_taken_ = 0, singles_taken_ = 0;  // frames handed to relays
+  std::uint64_t under_way_bytes_ = 0;                  // on uplinks, paths and downlinks
+  std::uint64_t wrong_ = 0, evicted_polluters_ = 0, evicted_honest_ = 0, altered_frames_ = 0;
 };
 
 CorelayRouter::CorelayRouter(Network& network) : net_(network), params_(network.scenario.relay) {
@@ -151,7 +160,7 @@ CorelayRouter::CorelayRouter(Network& network) : net_(network), params_(network.
   nodes_.resize(plan.nodes);
   for (NodeId n = 0; n < plan.nodes; ++n) {
     nodes_[n].is_cut.assign(net_.topology.neighbours(n).size(), 0);
-    nodes_[n].faults.assign(net_.topology.neighbours(n).size(), 0);
+    nodes_[n].blames.assign(net_.topology.neighbours(n).size(), {});
   }
   for (NodeId n = 0; n < plan.nodes; ++n) start(n);
 }
@@ -286,25 +295,50 @@ void CorelayRouter::settle(NodeId n) {
   net_.push(due, wake_kind, n, node.life);
 }
 
-void CorelayRouter::pollute(std::uint8_t* frame, std::size_t bytes, FrameKind kind) {
-  switch (net_.scenario.pollution) {
-    case Pollution::wrong_bytes:
-      if (kind == FrameKind::coded) frame[bytes - 1 - net_.rng.below(8)] ^= 0x5a;
-      break;
-    case Pollution::lies_about_rank: {
-      if (kind != FrameKind::feedback) break;
-      const auto feedback = dataplane::parse_feedback({frame, bytes});
-      if (!feedback) break;
-      Bytes rest = feedback->statuses;
-      while (const auto status = dataplane::next_status(rest)) {
-        if (status->deficits.empty()) continue;
-        std::memset(frame + (status->deficits.data() - frame), 0xff, status->deficits.size());
-      }
-      break;
-    }
-    case Pollution::never_forwards:
-      break;
+/// What a polluter sends in place of `frame`; `frame` itself where it has nothing to change.
+Bytes CorelayRouter::altered(Bytes frame) {
+  const auto kind = static_cast<FrameKind>(frame[0]);
+  if (net_.scenario.pollution == Pollution::lies_about_rank) {
+    return kind == FrameKind::feedback ? lie(frame) : frame;
   }
+  if (net_.scenario.pollution != Pollution::wrong_bytes || kind != FrameKind::coded) return frame;
+  altered_.assign(frame.begin(), frame.end());
+  altered_[altered_.size() - 1 - net_.rng.below(8)] ^= 0x5a;
+  ++altered_frames_;
+  return altered_;
+}
+
+/// Of every message it says that it has nothing of it and still wants it, also where it has all.
+/// What the link needs, acknowledgements and delay, stays true, and the frame is a valid one.
+Bytes CorelayRouter::lie(Bytes frame) {
+  const auto honest = dataplane::parse_feedback(frame);
+  CHECK(honest.has_value());
+  std::array<std::uint64_t, dataplane::ack_words_max> words{};
+  for (std::size_t i = 0; i < honest->word_count; ++i)
+    words[i] = load_le<std::uint64_t>(&honest->words[i * sizeof(std::uint64_t)]);
+  const dataplane::MessageHeader& header = prepared_.front().header;
+  const std::vector<std::uint8_t> all(header.generations, static_cast<std::uint8_t>(header.k));
+  altered_.resize(params_.path_mtu_bytes - packet_overhead_bytes);
+  dataplane::FeedbackWriter writer(altered_.data(), altered_.size());
+  writer.begin(honest->highest_sequence, honest->delay_us, honest->number, honest->arrival_us,
+               std::span(words).first(honest->word_count));
+  Bytes rest = honest->statuses;
+  bool is_changed = false;
+  while (auto status = dataplane::next_status(rest)) {
+    const bool is_about_rank = status->state == dataplane::StatusState::wanting ||
+                               status->state == dataplane::StatusState::full;
+    if (is_about_rank) {
+      status->state = dataplane::StatusState::wanting;
+      status->want = std::max<std::uint16_t>(status->want, header.k);
+      status->first_generation = 0;
+      status->deficits = all;
+    }
+    if (writer.add(*status)) is_changed = is_changed || is_about_rank;
+  }
+  if (!is_changed) return frame;
+  altered_.resize(writer.size());
+  ++altered_frames_;
+  return altered_;
 }
 
 void CorelayRouter::transmit(NodeId n, const dataplane::TxItem& item) {
@@ -318,20 +352,22 @@ void CorelayRouter::transmit(NodeId n, const dataplane::TxItem& item) {
       topology.is_silent(n) ||
       (topology.is_polluter(n) && net_.scenario.pollution == Pollution::never_forwards);
   if (is_mute && is_data) return;
+  Bytes frame{item.frame, item.frame_bytes};
+  if (topology.is_polluter(n)) frame = altered(frame);
   const std::size_t elided = kind == FrameKind::coded ? params_.shard_bytes_elided : 0;
-  const std::size_t bytes = item.frame_bytes + elided + packet_overhead_bytes;
+  const std::size_t bytes = frame.size() + elided + packet_overhead_bytes;
   const NodeId to = topology.neighbours(n)[item.peer];
   Instant arrives{};
   if (!net_.send(n, to, bytes, arrives)) return;
-  const std::uint32_t d = pool_.take(item.frame_bytes);
+  under_way_bytes_ += bytes;
+  const std::uint32_t d = pool_.take(frame.size());
   pool_[d] = {n,
               to,
               topology.back_slot(n, item.peer),
-              item.frame_bytes,
+              static_cast<std::uint16_t>(frame.size()),
               static_cast<std::uint32_t>(bytes),
               nodes_[to].life};
-  std::memcpy(pool_.frame(d), item.frame, item.frame_bytes);
-  if (topology.is_polluter(n)) pollute(pool_.frame(d), item.frame_bytes, kind);
+  std::memcpy(pool_.frame(d), frame.data(), frame.size());
   net_.push(arrives, arrive_kind, to, d);
 }
 
@@ -340,8 +376,10 @@ void CorelayRouter::arrive(std::uint32_t d) {
   Instant through{};
   const bool is_here = net_.is_up(datagram.to) && nodes_[datagram.to].life == datagram.life;
   if (!is_here) net_.account.lost += datagram.wire_bytes;
-  if (!is_here || !net_.receive(datagram.from, datagram.to, datagram.wire_bytes, through))
+  if (!is_here || !net_.receive(datagram.from, datagram.to, datagram.wire_bytes, through)) {
+    under_way_bytes_ -= datagram.wire_bytes;
     return pool_.give(d);
+  }
   net_.push(through, take_kind, datagram.to, d);
 }
 
@@ -349,6 +387,7 @@ void CorelayRouter::take(std::uint32_t d) {
   const DatagramPool::Datagram datagram = pool_[d];
   const NodeId n = datagram.to;
   Node& node = nodes_[n];
+  under_way_bytes_ -= datagram.wire_bytes;
   const bool is_here = net_.is_up(n) && node.life == datagram.life;
   if (!is_here || node.is_cut[datagram.slot] != 0) {
     net_.account.lost += datagram.wire_bytes;
@@ -359,9 +398,11 @@ void CorelayRouter::take(std::uint32_t d) {
            load_le<std::uint64_t>(frame + datagram.frame_bytes - 8));
   switch (static_cast<FrameKind>(frame[0])) {
     case FrameKind::coded:
+      ++coded_taken_;
       net_.account.header += static_cast<double>(datagram.wire_bytes - shard_bytes_);
       break;
     case FrameKind::single:
+      ++singles_taken_;
       net_.account.header +=
           static_cast<double>(datagram.wire_bytes) - static_cast<double>(net_.scenario.size_bytes);
       break;
@@ -410,11 +451,17 @@ void CorelayRouter::on_relay_event(NodeId n, const dataplane::Event& event) {
   }
 }
 
-/// What control does with blame: a neighbour blamed often enough leaves the mesh.
+/// What control does with blame (control/node/peers.cpp): a score that halves with time and grows
+/// by one a fault; a neighbour whose score passes the limit leaves the mesh, here for good.
 void CorelayRouter::on_fault(NodeId n, PeerIndex peer) {
   Node& node = nodes_[n];
   if (node.is_cut[peer] != 0 || net_.topology.is_polluter(n)) return;
-  if (++node.faults[peer] < net_.scenario.evict_faults) return;
+  const PropagationScenario& plan = net_.scenario;
+  Blame& blame = node.blames[peer];
+  const double age_ms = static_cast<double>((net_.now() - blame.at).ns) / 1e6;
+  blame.score = blame.score * std::exp2(-age_ms / plan.evict_half_life_ms) + 1;
+  blame.at = net_.now();
+  if (blame.score <= plan.evict_score) return;
   const NodeId other = net_.topology.neighbours(n)[peer];
   ++(net_.topology.is_polluter(other) ? evicted_polluters_ : evicted_honest_);
   const std::uint16_t back = net_.topology.back_slot(n, peer);
@@ -481,15 +528,21 @@ void CorelayRouter::finish(PropagationResult& result) {
     return static_cast<double>(totals_[static_cast<std::size_t>(which)]);
   };
   const auto shard = static_cast<double>(shard_bytes_);
-  const double coded = total(Counter::rx_coded_total);
   const double innovative = total(Counter::rx_coded_innovative_total);
   const double late = total(Counter::rx_coded_after_complete_total);
-  const double again = total(Counter::rx_single_duplicate_total);
+  const double fresh = total(Counter::rx_single_total) - total(Counter::rx_single_duplicate_total);
   const auto size = static_cast<double>(net_.scenario.size_bytes);
-  net_.account.useful += innovative * shard + (total(Counter::rx_single_total) - again) * size;
+  net_.account.useful += innovative * shard + fresh * size;
   net_.account.after_full += late * shard;
-  net_.account.dependent += (coded - innovative - late) * shard + again * size;
+  // All else that was taken, what relays dropped with it.
+  net_.account.dependent += (static_cast<double>(coded_taken_) - innovative - late) * shard +
+                            (static_cast<double>(singles_taken_) - fresh) * size;
+  // The run ended before it was there.
+  net_.account.lost += static_cast<double>(under_way_bytes_);
   result.wrong_deliveries = wrong_;
+  result.altered_frames = altered_frames_;
+  result.wrong_digests = totals_[static_cast<std::size_t>(Counter::drop_digest_total)];
+  result.malformed_frames = totals_[static_cast<std::size_t>(Counter::drop_malformed_frame_total)];
   result.evicted_polluters = evicted_polluters_;
   result.evicted_honest = evicted_honest_;
 }

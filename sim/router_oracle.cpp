@@ -80,7 +80,7 @@ class OracleRouter final : public Router {
     Message& one = messages_[flight.message];
     one.held[n * words_ + flight.packet / 64] |= std::uint64_t{1} << flight.packet % 64;
     net_.account.useful += payload_;
-    net_.account.header += segment_overhead_bytes;
+    net_.account.header += static_cast<double>(bytes()) - payload_;
     net_.mix(flight.packet);
     if (++one.rank[n] == packets_) net_.delivered(flight.message, n);
     pump(n);

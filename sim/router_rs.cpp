@@ -78,6 +78,12 @@ class RsRouter final : public Router {
   void on_node_down(NodeId n) override {
     wire_.drop_node(n);
     active_[n].clear();
+    // Nothing is under way any more on connections that are gone.
+    const auto peers = net_.topology.neighbours(n);
+    for (std::size_t slot = 0; slot < peers.size(); ++slot) {
+      inflight_[n][slot] = 0;
+      inflight_[peers[slot]][net_.topology.back_slot(n, slot)] = 0;
+    }
   }
 
  private:
@@ -139,6 +145,8 @@ class RsRouter final : public Router {
       for (std::size_t tried = 0; tried < peers.size(); ++tried) {
         const std::size_t slot = turn_[n]++ % peers.size();
         Neighbour& peer = state.peers[slot];
+        // That a connection is gone is known at once.
+        if (!net_.is_up(peers[slot])) continue;
         if (peer.is_done || inflight_[n][slot] >= options_.window) continue;
         const std::uint32_t shard = choose(state, peer, n, message);
         if (shard == total_) continue;

@@ -256,9 +256,12 @@ Fields all_fields() {
       section("fault", {share_of("silent_share", &S::silent_share),
                         share_of("polluter_share", &S::polluter_share),
                         {"pollution", take_pollution},
-                        {"evict_faults",
+                        of("evict_score", &S::evict_score),
+                        {"evict_half_life_ms",
                          [](auto& s, const auto& node, const auto& path) {
-                           s.evict_faults = static_cast<std::uint32_t>(whole(node, path));
+                           s.evict_half_life_ms = real(node, path);
+                           if (s.evict_half_life_ms <= 0)
+                             throw Wrong{fmt::format("{} must be above 0", path)};
                          }},
                         share_of("churn_share", &S::churn_share),
                         of("publisher_leaves_after", &S::publisher_leaves_after)}),

@@ -97,21 +97,26 @@ TEST(RainTree, does_the_reads_and_writes_of_the_published_tests) {
   }
 }
 
-TEST(Baselines, gossipsub_v12_at_200_and_600_kb_lies_between_its_best_and_worst_transport) {
-  // vac 2025, Shadow, real TCP: 0.90 s and 3.05 s. Sequential - 10 % is the low end; parallel + 35
-  // % the high one at 200 KB. At 600 KB the published time is 43 % above ours: real connections
-  // start slowly, which we grant nobody.
-  struct Published {
-    const char* scenario;
-    double ms;
-    double above;  // most that parallel copies may be below it
-  };
-  for (const Published& one : {Published{"S8-200KB", 900, 1.35}, {"S8-600KB", 3050, 1.6}}) {
-    SCOPED_TRACE(one.scenario);
-    const PropagationScenario scenario = built_in(one.scenario);
-    EXPECT_LT(run(scenario, "gossipsub-v1.2-seq").t100_ms * 0.9, one.ms);
-    EXPECT_GT(run(scenario, "gossipsub-v1.2").t100_ms * one.above, one.ms);
-  }
+// vac 2025, Shadow, real TCP: 0.90 s at 200 KB and 3.05 s at 600 KB. The gate is the same at both:
+// published between sequential copies - 10 % and parallel copies + 35 %.
+constexpr double below_sequential = 0.9;
+constexpr double above_parallel = 1.35;
+
+TEST(Baselines, gossipsub_v12_at_200_kb_lies_between_its_best_and_worst_transport) {
+  const PropagationScenario scenario = built_in("S8-200KB");
+  EXPECT_GT(900, run(scenario, "gossipsub-v1.2-seq").t100_ms * below_sequential);
+  EXPECT_LT(900, run(scenario, "gossipsub-v1.2").t100_ms * above_parallel);
+}
+
+TEST(Baselines, gossipsub_v12_at_600_kb_misses_the_gate_by_as_much_as_is_known) {
+  // A known deviation (DECISIONS.md, "Rivals get an ideal transport"): the published time is 39 %
+  // above parallel copies, 4 % outside the gate, in the rival's favour. This fails where the gap
+  // grows, and where it closes: then the gate itself is to be tested.
+  const PropagationScenario scenario = built_in("S8-600KB");
+  EXPECT_GT(3050, run(scenario, "gossipsub-v1.2-seq").t100_ms * below_sequential);
+  const double above = 3050 / run(scenario, "gossipsub-v1.2").t100_ms;
+  EXPECT_GT(above, above_parallel);
+  EXPECT_LT(above, 1.45);
 }
 
 TEST(Baselines, large_messages_stay_below_the_published_times) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 #include <sstream>
@@ -50,14 +51,23 @@ TEST(Propagation, every_router_reaches_everybody_and_the_same_seed_gives_the_sam
     EXPECT_TRUE(once.coverage == 1.0 || router.name == "raintree-bare") << once.coverage;
     EXPECT_EQ(once.wrong_deliveries, 0u);
     EXPECT_NE(run(small(), router.name, 2).event_hash, once.event_hash);
-    const double shares =
-        once.useful + once.dependent + once.after_full + once.header + once.control + once.lost;
-    EXPECT_NEAR(shares, 1.0, 1e-9);
     EXPECT_GT(once.sent_mean, 0.9);
   }
 }
 
-/// Every byte onto an uplink is one in the account: nothing is counted twice or forgotten.
+/// The account says what became of bytes; uplinks count them as they are sent.
+TEST(Propagation, every_byte_onto_an_uplink_is_in_the_account_once) {
+  PropagationScenario lossy = small();
+  lossy.loss.random = 0.05;
+  PropagationScenario single = small(40, 1200);
+  for (const RouterInfo& router : routers()) {
+    SCOPED_TRACE(router.name);
+    EXPECT_NEAR(run(small(), router.name).accounted, 1.0, 1e-9);
+    EXPECT_NEAR(run(lossy, router.name).accounted, 1.0, 1e-9);
+    EXPECT_NEAR(run(single, router.name).accounted, 1.0, 1e-9);
+  }
+}
+
 TEST(Propagation, useful_bytes_are_one_message_for_each_node) {
   for (const char* router : {"corelay", "gossipsub-v1.1", "oracle"}) {
     SCOPED_TRACE(router);
@@ -117,11 +127,73 @@ TEST(Propagation, churn_and_a_publisher_that_leaves_end_with_an_answer) {
   EXPECT_EQ(run(leaving, "corelay").coverage, 0.0);  // nobody can have what was never sent
 }
 
+PropagationScenario with_polluters(Pollution pollution) {
+  PropagationScenario one = small(100);
+  one.degree_target = one.degree_min = one.degree_max = 8;
+  one.polluter_share = 0.2;
+  one.pollution = pollution;
+  one.messages = 3;
+  one.timeout_ms = 20'000;
+  return one;
+}
+
 TEST(Propagation, a_polluter_never_makes_a_wrong_delivery) {
   PropagationScenario polluted = small(20);
   polluted.polluter_share = 0.1;
   polluted.timeout_ms = 1000;
-  EXPECT_EQ(run(polluted, "corelay").wrong_deliveries, 0u);
+  const PropagationResult result = run(polluted, "corelay");
+  EXPECT_GT(result.altered_frames, 0u);
+  EXPECT_GT(result.wrong_digests, 0u) << "the wrong bytes must have reached a decoder";
+  EXPECT_EQ(result.wrong_deliveries, 0u);
+  EXPECT_NEAR(result.accounted, 1.0, 1e-9);
+}
+
+TEST(Propagation, liars_about_rank_are_believed_and_everybody_else_is_reached) {
+  const PropagationResult result = run(with_polluters(Pollution::lies_about_rank), "corelay");
+  EXPECT_GT(result.altered_frames, 0u);
+  EXPECT_EQ(result.malformed_frames, 0u) << "a lie is a valid frame";
+  EXPECT_EQ(result.coverage, 1.0);
+  EXPECT_EQ(result.wrong_deliveries, 0u);
+  EXPECT_EQ(result.evicted_honest, 0u);
+  // Believed: honest neighbours give liars what they need no more.
+  const PropagationResult mute = run(with_polluters(Pollution::never_forwards), "corelay");
+  EXPECT_GT(result.sent_mean, 1.2 * mute.sent_mean);
+}
+
+TEST(Propagation, nodes_that_never_forward_cost_time_but_everybody_else_is_reached) {
+  const PropagationResult mute = run(with_polluters(Pollution::never_forwards), "corelay");
+  EXPECT_EQ(mute.coverage, 1.0);
+  EXPECT_EQ(mute.evicted_honest, 0u);
+  PropagationScenario clean = with_polluters(Pollution::never_forwards);
+  clean.polluter_share = 0;
+  EXPECT_GT(mute.t99_ms, run(clean, "corelay").t99_ms) << "they were mute";
+}
+
+TEST(Propagation, a_neighbour_leaves_when_its_score_passes_the_limit_unless_faults_are_old) {
+  PropagationScenario polluted = small(20);
+  polluted.polluter_share = 0.1;
+  polluted.timeout_ms = 10'000;
+  polluted.evict_score = 1;  // the second fault passes it,
+  polluted.evict_half_life_ms = 1e9;
+  const PropagationResult strict = run(polluted, "corelay");
+  EXPECT_GT(strict.evicted_polluters + strict.evicted_honest, 0u);
+  polluted.evict_half_life_ms = 1e-6;  // or the first is forgotten by then
+  const PropagationResult forgetful = run(polluted, "corelay");
+  EXPECT_GT(forgetful.wrong_digests, 0u);
+  EXPECT_EQ(forgetful.evicted_polluters + forgetful.evicted_honest, 0u);
+}
+
+TEST(Propagation, reed_solomon_serves_nodes_that_come_back) {
+  const auto& list = built_in_scenarios();
+  const auto churn =
+      std::find_if(list.begin(), list.end(), [](const auto& one) { return one.name == "S5-churn"; });
+  ASSERT_NE(churn, list.end());
+  PropagationScenario scenario = *churn;
+  scenario.nodes = 150;
+  for (const std::uint64_t seed : {1, 2}) {
+    SCOPED_TRACE("SEED=" + std::to_string(seed));
+    EXPECT_EQ(run(scenario, "rs-bitmap-64", seed).coverage, 1.0);
+  }
 }
 
 TEST(Propagation, slow_processors_delay_everybody) {

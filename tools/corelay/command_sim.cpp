@@ -95,9 +95,13 @@ nlohmann::ordered_json row_of(const Done& done) {
   row["header"] = r.header;
   row["control"] = r.control;
   row["lost"] = r.lost;
+  row["accounted"] = r.accounted;
   row["drops_uplink"] = r.drops_up;
   row["drops_downlink"] = r.drops_down;
   row["wrong_deliveries"] = r.wrong_deliveries;
+  row["altered_frames"] = r.altered_frames;
+  row["wrong_digests"] = r.wrong_digests;
+  row["malformed_frames"] = r.malformed_frames;
   row["evicted_polluters"] = r.evicted_polluters;
   row["evicted_honest"] = r.evicted_honest;
   row["packets"] = r.packets;
