@@ -90,8 +90,21 @@ TEST(Node, APublishWithoutPeersIsRefusedAfterTheHold) {
   const auto result = alone.publish("demo", test_payload(100, 1));
   ASSERT_FALSE(result.outcome.has_value());
   EXPECT_EQ(result.outcome.error().code, ErrorCode::unavailable);
-  EXPECT_NE(result.outcome.error().what.find("no peers"), std::string::npos) << result.outcome.error().what;
+  const std::string& why = result.outcome.error().what;
+  EXPECT_NE(why.find("no peers: no other node took part in the topic"), std::string::npos) << why;
+  EXPECT_EQ(why.find("subscribers of this node"), std::string::npos) << why;
   EXPECT_EQ(alone->publisher().in_flight(), 0U);
+}
+
+TEST(Node, ARefusalSaysThatLocalSubscribersHaveTheMessage) {
+  TestNode alone(Settings{{"publish.hold_ms", "100"}});
+  const auto listener = std::make_shared<Listener>();
+  alone->subscribe(listener, {"demo"});
+  const auto result = alone.publish("demo", test_payload(100, 1));
+  ASSERT_FALSE(result.outcome.has_value());
+  const std::string& why = result.outcome.error().what;
+  EXPECT_NE(why.find("; the subscribers of this node have the message"), std::string::npos) << why;
+  EXPECT_TRUE(listener->wait_for(1));
 }
 
 TEST(Node, APublishIsHeldUntilASubscriberComes) {

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 
-from fleet import CORELAY, CORELAYD, Skip, corelay, main
+from fleet import CORELAY, CORELAYD, SOURCE, Skip, corelay, main
 
 
 def failed(done, code, *words):
@@ -66,7 +66,56 @@ def test_slips_are_answered_with_the_right_word():
     failed(corelay("publish", "--topic", "t", "--message", "m", "--file", "f"), 2, "--message", "--file")
     failed(corelay("publish", "--topic", "t", "--random", "many"), 2, "'many'")
     failed(corelay("subscribe"), 2, "--topic")
-    failed(corelay("version", "--output", "xml"), 2, "xml")
+    failed(corelay("version", "--output", "xml"), 2, "--output: 'xml' is none of table, json and yaml")
+
+
+def test_the_librarys_errors_are_in_our_words():
+    for words, said in ((["node", "fly"], ["there is no command 'corelay node fly'", "corelay node --help"]),
+                        (["node"], ["'corelay node' needs one of its commands", "corelay node --help"]),
+                        (["node", "stte"], ["there is no command 'corelay node stte'", "'state' instead"]),
+                        (["--output", "json", "version", "x"], ["'corelay version' takes no argument 'x'"]),
+                        (["sim", "run", "S1-1MiB", "--nodes", "many"], ["--nodes: 'many' is not a number"]),
+                        (["sim", "run", "S1-1MiB", "--seed", "-1"], ["--seed: '-1' is not a whole number"]),
+                        (["publish", "--topic", "t", "--message", "m", "--file", "f"],
+                         ["--message and --file exclude each other"]),
+                        (["subscribe", "--topic", "t", "--raw", "--output", "json"],
+                         ["--raw and --output exclude each other"]),
+                        (["node", "health", "--api", "https://localhost:1"], ["no TLS"])):
+        done = corelay(*words)
+        assert done.returncode == 2, (words, done.stderr)
+        for word in said:
+            assert word in done.stderr, (words, done.stderr)
+        for foreign in ("subcommand", "Could not", "not expected", "excludes"):
+            assert foreign not in done.stderr, (words, done.stderr)
+
+
+def test_an_address_as_a_browser_has_it():
+    port = free_port()
+    failed(corelay("node", "health", "--api", f"http://localhost:{port}/"), 3, f"API at localhost:{port}: connection")
+    failed(corelay("publish", "--addr", f"http://localhost:{port}", "--topic", "t", "--message", "m"), 3,
+           f"sidecar at localhost:{port}: connection refused")
+
+
+def test_simulations_look_at_their_files_first():
+    with tempfile.TemporaryDirectory() as folder:
+        failed(corelay("sim", "run", "S1-1MiB", "--json", f"{folder}/none/a.json"), 2, f"cannot write {folder}/none")
+        failed(corelay("sim", "run", "S1-1MiB", "--svg", folder), 2, f"cannot write {folder}")
+        done = corelay("sim", "compare", "S1-1MiB", "--nodes", "20", "--json", f"{folder}/a.json")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("S1-1MiB: 20 nodes, 50 Mbit/s"), done.stdout
+        routers = [row["router"] for row in json.loads(pathlib.Path(folder, "a.json").read_text())["rows"]]
+        assert routers == ["corelay", "rs-bitmap-64", "gossipsub-v1.2-seq", "oracle"], routers
+
+
+def test_tools_up_looks_at_its_flags_before_it_builds():
+    def tools_up(*words):
+        return subprocess.run([SOURCE / "tools" / "up", *words], capture_output=True, text=True, timeout=60,
+                              check=False)
+    failed(tools_up("--bogus"), 2, "there is no option '--bogus'")
+    failed(tools_up("--nodes"), 2, "--nodes needs a value")
+    known = (SOURCE / "tools" / "up").read_text()
+    for flag in re.findall(r"^  (?:-h,)?(--[a-z-]+)", corelay("up", "--help").stdout, re.M):
+        assert flag in known, f"tools/up does not know {flag}"
 
 
 def test_nobody_there():

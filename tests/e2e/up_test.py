@@ -56,6 +56,18 @@ def test_detached_fleet_and_down():
         assert nothing.returncode == 1 and "no fleet" in nothing.stderr
 
 
+def test_a_lone_node_claims_no_mesh():
+    with tempfile.TemporaryDirectory() as folder:
+        done = corelay("up", "--detach", "--nodes", "1", "--dir", folder, *base_flags(Ports()))
+        try:
+            assert done.returncode == 0, done.stderr
+            assert "1 node on" in done.stdout and "Node 1 is up" in done.stdout, done.stdout
+            assert "Passed 4.0 MiB on to a subscriber of the same node" in done.stdout, done.stdout
+            assert "Published" not in done.stdout and "Mesh formed" not in done.stdout, done.stdout
+        finally:
+            corelay("down", "--dir", folder)
+
+
 def test_a_fifth_node_joins_with_what_up_prints():
     """The README's recipe: the address comes from `corelay up` and, the same, from `corelay node state`."""
     ports = Ports()

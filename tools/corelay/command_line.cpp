@@ -90,6 +90,23 @@ void add_port(CLI::App& verb, const std::string& name, const std::string& help,
       ->default_str(std::to_string(port));
 }
 
+/// HOST:PORT, with its default; also as a browser has it, http://HOST:PORT/.
+void add_address(CLI::App& verb, const std::string& name, const std::string& help, std::string& address) {
+  verb.add_option_function<std::string>(
+          name,
+          [&address, name](const std::string& text) {
+            std::string_view rest = text;
+            if (rest.starts_with("https://"))
+              throw CLI::ValidationError(name, "a node speaks no TLS: HOST:PORT, or http://HOST:PORT");
+            if (rest.starts_with("http://")) rest.remove_prefix(7);
+            if (rest.ends_with("/")) rest.remove_suffix(1);
+            address = std::string(rest);
+          },
+          help)
+      ->type_name("HOST:PORT")
+      ->default_str(address);
+}
+
 CLI::App& add_verb(CLI::App& parent, const std::string& name, const std::string& help,
                    const std::string& examples) {
   CLI::App* verb = parent.add_subcommand(name, help);
@@ -125,9 +142,7 @@ void add_publish(CLI::App& app, Choice& choice) {
                "Without --message, --file, --random and --lines the message is standard input, to "
                "its end;\na terminal or nothing there is an error.\n");
   auto options = std::make_shared<PublishOptions>();
-  verb.add_option("--addr", options->address, "The node's sidecar")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
+  add_address(verb, "--addr", "The node's sidecar", options->address);
   verb.add_option("--topic", options->topic, "Topic to publish on")->type_name("TOPIC")->required();
   CLI::Option* message =
       verb.add_option("--message,--msg", options->message, "Text to publish")->type_name("TEXT");
@@ -177,9 +192,7 @@ void add_subscribe(CLI::App& app, Choice& choice) {
                "  corelay subscribe --topic blocks --output-dir received\n"
                "  corelay subscribe --topic blocks --count 1 --raw > block.bin\n");
   auto options = std::make_shared<SubscribeOptions>();
-  verb.add_option("--addr", options->address, "The node's sidecar")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
+  add_address(verb, "--addr", "The node's sidecar", options->address);
   verb.add_option("--topic", options->topics, "Topic to subscribe to; may be repeated")
       ->type_name("TOPIC")
       ->required()
@@ -197,7 +210,11 @@ void add_subscribe(CLI::App& app, Choice& choice) {
       ->type_name("DIR")
       ->excludes(raw);
   verb.callback([options, &choice] {
-    choice.run = [options](const Console& c) { return subscribe(c, *options); };
+    choice.run = [options](const Console& c) {
+      if (options->is_raw && !c.is_table())
+        return c.fail(ExitCode::usage, "--raw and --output exclude each other", "one of the two");
+      return subscribe(c, *options);
+    };
   });
 }
 
@@ -208,9 +225,7 @@ void add_node(CLI::App& app, Choice& choice) {
                             "  corelay node peers --api localhost:9092\n");
   verb.require_subcommand(1);
   auto options = std::make_shared<NodeOptions>();
-  verb.add_option("--api", options->address, "The node's API")
-      ->type_name("HOST:PORT")
-      ->capture_default_str();
+  add_address(verb, "--api", "The node's API", options->address);
   add_duration(verb, "--timeout", "Longest wait for the answer [5s]",
                [options](auto time) { options->timeout = time; });
   const auto add_question = [&](const char* name, const char* help, NodeQuestion question) {
@@ -286,11 +301,8 @@ void add_down(CLI::App& app, Choice& choice) {
 
 /// "3", or "1..5": both ends count.
 void add_seeds(CLI::App& verb, const std::shared_ptr<SimulateOptions>& options) {
-  verb.add_option_function<std::uint64_t>(
-          "--seed",
-          [options](std::uint64_t seed) { options->seed_first = options->seed_last = seed; },
-          "Seed of everything that is drawn [1]")
-      ->type_name("N");
+  add_number(verb, "--seed", "Seed of everything that is drawn [1]", 0, 1'000'000'000'000,
+             [options](std::uint64_t seed) { options->seed_first = options->seed_last = seed; });
   verb.add_option_function<std::string>(
           "--seeds",
           [options](const std::string& text) {
@@ -346,11 +358,15 @@ void add_sim(CLI::App& app, Choice& choice) {
   });
   CLI::App& versus = add_verb(verb, "compare", "Run several routers on the same network", "");
   add_run_options(versus, options);
-  versus.add_option("--routers", options->routers, "Which protocols, separated by commas")
+  CLI::Option* routers = versus.add_option(
+      "--routers", options->routers,
+      "Which protocols, separated by commas [corelay,rs-bitmap-64,gossipsub-v1.2-seq,oracle]");
+  routers
       ->type_name("A,B,...")
-      ->delimiter(',')
-      ->required();
-  versus.callback([options, &choice] {
+      ->delimiter(',');
+  versus.callback([options, routers, &choice] {
+    if (routers->count() == 0)
+      options->routers = {"corelay", "rs-bitmap-64", "gossipsub-v1.2-seq", "oracle"};
     choice.run = [options](const Console& c) { return compare(c, *options); };
   });
   add_verb(verb, "list", "Name the built-in scenarios and the routers", "").callback([&choice] {
@@ -358,32 +374,73 @@ void add_sim(CLI::App& app, Choice& choice) {
   });
 }
 
-/// What is wrong with the words, in ours where the library's are unclear.
-std::string reason_of(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
-  const std::string_view text = error.what();
+/// The verbs chosen, outermost first: "node", "state".
+std::vector<const CLI::App*> chosen_verbs(const CLI::App& app) {
+  std::vector<const CLI::App*> chosen{&app};
+  while (!chosen.back()->get_subcommands().empty())
+    chosen.push_back(chosen.back()->get_subcommands().front());
+  return chosen;
+}
+
+/// As the user typed it: "corelay node state".
+std::string path_of(const std::vector<const CLI::App*>& verbs) {
+  std::string path;
+  for (const CLI::App* verb : verbs) path += (path.empty() ? "" : " ") + verb->get_name();
+  return path;
+}
+
+/// A word too many: an option nobody knows, a command nobody knows, or an argument nobody takes.
+std::string unknown_words(const CLI::App& app, const std::vector<std::string>& rest) {
+  const auto flag =
+      std::find_if(rest.begin(), rest.end(), [](const auto& word) { return word.starts_with("-"); });
+  if (flag != rest.end()) return fmt::format("there is no option '{}'", shortened(*flag));
+  const auto verbs = chosen_verbs(app);
+  const bool has_verbs =
+      !verbs.back()->get_subcommands([](const CLI::App*) { return true; }).empty();
+  const std::string word = shortened(rest.back());  // the library keeps them in reverse
+  if (!has_verbs) return fmt::format("'{}' takes no argument '{}'", path_of(verbs), word);
+  return verbs.size() == 1 ? fmt::format("there is no command '{}'", word)
+                           : fmt::format("there is no command '{} {}'", path_of(verbs), word);
+}
+
+/// What is wrong with the words: the library's errors in our own, here alone.
+std::string reason_of(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string text = error.what();
+  const auto rest = app.remaining(true);
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && text.starts_with("--"))
     return fmt::format("{} needs a value", text.substr(0, text.find(':')));
-  if (const auto rest = app.remaining(true);
-      !rest.empty() && text.find("not expected") != std::string_view::npos) {
-    const auto flag =
-        std::find_if(rest.begin(), rest.end(), [](const auto& word) { return word.starts_with("-"); });
-    if (flag != rest.end()) return fmt::format("there is no option '{}'", shortened(*flag));
+  if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {
+    const auto name = text.find(": ");
+    const auto value = text.find(" = ");
+    if (name != std::string::npos && value != std::string::npos)
+      return fmt::format("{}: '{}' is not a number that it takes",
+                         text.substr(name + 2, value - name - 2), shortened(text.substr(value + 3)));
   }
-  const bool has_verb = !app.get_subcommands().empty();
-  if (has_verb || argc < 2 || argv[1][0] == '-')
-    return has_verb || argc >= 2 ? error.what() : "no command given";
-  return fmt::format("there is no command '{}'", shortened(argv[1]));
+  if (dynamic_cast<const CLI::ExcludesError*>(&error) != nullptr) {
+    const auto at = text.find(" excludes ");
+    if (at != std::string::npos)
+      return fmt::format("{} and {} exclude each other", text.substr(0, at), text.substr(at + 10));
+  }
+  const bool lacks_verb = text.find("ubcommand") != std::string::npos;
+  if (!rest.empty() && (lacks_verb || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr))
+    return unknown_words(app, rest);
+  if (lacks_verb) {
+    const auto verbs = chosen_verbs(app);
+    return verbs.size() == 1 ? "no command given"
+                             : fmt::format("'{}' needs one of its commands", path_of(verbs));
+  }
+  return text;
 }
 
 /// The nearest known word for the first unknown one, or where to read more.
 std::string remedy_for(const CLI::App& app, int argc, char** argv) {
   std::vector<std::string_view> names;
   std::vector<std::string> kept;
-  const CLI::App* deepest = &app;
-  for (const CLI::App* chosen : app.get_subcommands()) deepest = chosen;
+  const auto verbs = chosen_verbs(app);
+  const CLI::App* deepest = verbs.back();
   for (const CLI::App* verb : deepest->get_subcommands([](const CLI::App*) { return true; }))
     kept.push_back(verb->get_name());
-  for (const CLI::App* level : {deepest, &app}) {
+  for (const CLI::App* level : verbs) {
     for (const CLI::Option* option : level->get_options()) {
       for (const std::string& name : option->get_lnames()) kept.push_back("--" + name);
     }
@@ -398,9 +455,7 @@ std::string remedy_for(const CLI::App& app, int argc, char** argv) {
     if (!near.empty() && is_flag == near.starts_with("-"))
       return fmt::format("'{}' instead of '{}'", near, shortened(word));
   }
-  std::string path = "corelay";
-  if (deepest != &app) path += " " + deepest->get_name();
-  return path + " --help";
+  return path_of(verbs) + " --help";
 }
 
 }  // namespace
@@ -423,10 +478,16 @@ int run_command_line(int argc, char** argv) {
   const std::map<std::string, Format> formats{
       {"table", Format::table}, {"json", Format::json}, {"yaml", Format::yaml}};
   app.add_option_function<std::string>(
-         "--output", [&](const std::string& name) { choice.console.choose(formats.at(name)); },
+         "--output",
+         [&](const std::string& name) {
+           const auto format = formats.find(name);
+           if (format == formats.end())
+             throw CLI::ValidationError(
+                 "--output", fmt::format("'{}' is none of table, json and yaml", shortened(name)));
+           choice.console.choose(format->second);
+         },
          "How results are printed: table, json (one object a line) or yaml [table]")
-      ->type_name("FORMAT")
-      ->check(CLI::IsMember({"table", "json", "yaml"}));
+      ->type_name("FORMAT");
   add_keygen(app, choice);
   add_publish(app, choice);
   add_subscribe(app, choice);
@@ -443,7 +504,7 @@ int run_command_line(int argc, char** argv) {
   } catch (const CLI::Success& asked) {  // --help
     return app.exit(asked);
   } catch (const CLI::ParseError& error) {
-    return static_cast<int>(choice.console.fail(ExitCode::usage, reason_of(app, error, argc, argv),
+    return static_cast<int>(choice.console.fail(ExitCode::usage, reason_of(app, error),
                                                 remedy_for(app, argc, argv)));
   }
   return static_cast<int>(choice.run(choice.console));

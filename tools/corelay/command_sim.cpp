@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -178,8 +179,14 @@ Expected<PropagationScenario> find_scenario(const SimulateOptions& options) {
     scenario = std::move(*parsed);
   }
   if (options.nodes) {
+    const std::string usual = with_commas(scenario.nodes) + " nodes";
+    const std::string here = with_commas(*options.nodes) + " nodes";
     scenario.nodes = *options.nodes;
-    scenario.about += fmt::format("; here {} nodes", with_commas(scenario.nodes));
+    if (const auto at = scenario.about.find(usual); at != std::string::npos) {
+      scenario.about.replace(at, usual.size(), here);
+    } else {
+      scenario.about += "; here " + here;
+    }
   }
   if (options.messages) scenario.messages = *options.messages;
   if (options.shards_target) scenario.relay.shards_target = *options.shards_target;
@@ -207,6 +214,15 @@ bool write_file(const std::string& path, const std::string& text) {
   return static_cast<bool>(file);
 }
 
+/// Before minutes of running: can the file be written in the end? One that is there is left as it is.
+bool can_write(const std::string& path) {
+  std::error_code unknown;
+  const bool was_there = std::filesystem::exists(path, unknown);
+  const bool is_open = static_cast<bool>(std::ofstream(path, std::ios::binary | std::ios::app));
+  if (is_open && !was_there) std::filesystem::remove(path, unknown);
+  return is_open;
+}
+
 double median_of(const std::vector<Done>& runs, double PropagationResult::*field) {
   std::vector<double> values;
   for (const Done& one : runs) {
@@ -232,6 +248,10 @@ ExitCode run_all(const Console& console, const SimulateOptions& options, bool ha
     const std::string_view near = nearest(router, names);
     return console.fail(ExitCode::usage, fmt::format("there is no router '{}'", router),
                         near.empty() ? "corelay sim list" : fmt::format("'{}'", near));
+  }
+  for (const std::string& file : {options.json_file, options.svg_file}) {
+    if (!file.empty() && !can_write(file))
+      return console.fail(ExitCode::usage, "cannot write " + file, "a file in a folder you can write to");
   }
   Table table = new_table();
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();

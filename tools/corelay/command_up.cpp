@@ -28,8 +28,13 @@ ExitCode report(const Console& console, const Error& error) {
       return console.fail(ExitCode::usage, error.what);
     case ErrorCode::already_exists:
       return console.fail(ExitCode::failed, error.what,
-                          "stop it ('corelay down' for a fleet), or move this fleet with --base "
-                          "PORT and --dir DIR");
+                          "stop it ('corelay down', with --dir DIR where 'corelay up' had it), or move this "
+                          "fleet with --base PORT and --dir DIR");
+    case ErrorCode::permission_denied:
+      return console.fail(ExitCode::failed, error.describe(), "--dir DIR, or CORELAY_DIR, a folder you can write to");
+    case ErrorCode::malformed:
+      return console.fail(ExitCode::failed, error.describe(),
+                          "move the file away, and the node gets a new one; or --dir DIR for another fleet");
     case ErrorCode::not_found:
       return console.fail(
           ExitCode::failed, error.describe(),
@@ -122,8 +127,9 @@ void print_hints(const Console& console, const Fleet& fleet, const UpOptions& op
   console.print_table(fmt::format(
       "\nA further node joins with\n"
       "  CLUSTER_ID={} BOOTSTRAP_PEERS={} \\\n"
-      "    OPTIMUM_PORT={} SIDECAR_PORT={} API_PORT={} IDENTITY_DIR=identity {}d\n",
-      fleet_cluster(), first.bootstrap(), last.p2p_port + 1, last.sidecar_port + 1, last.api_port + 1, corelay));
+      "    OPTIMUM_PORT={} SIDECAR_PORT={} API_PORT={} IDENTITY_DIR=~/.local/state/corelay/node{} {}d\n",
+      fleet_cluster(), first.bootstrap(), last.p2p_port + 1, last.sidecar_port + 1, last.api_port + 1,
+      last.number + 1, corelay));
   const std::string directory = written_path(std::filesystem::absolute(fleet.directory()));
   const std::string logs = directory + "/node*/corelayd.log";
   if (options.is_detached) {
@@ -154,6 +160,22 @@ ExitCode stay_up(const Console& console, const Fleet& fleet) {
   return ExitCode::ok;
 }
 
+std::string formed_line(std::size_t nodes, Clock::duration after) {
+  if (nodes == 1)
+    return fmt::format("Node 1 is up in {}, alone: a mesh needs --nodes 2 or more", human_time(after));
+  return fmt::format("Mesh formed in {}: every node is connected to the {}", human_time(after),
+                     nodes == 2 ? "other" : fmt::format("{} others", nodes - 1));
+}
+
+/// A lone node publishes nothing: it hands a message to its own subscribers.
+std::string sent_line(const DemoResult& demo, std::size_t nodes) {
+  if (nodes == 1)
+    return fmt::format("Passed {} on to a subscriber of the same node on topic \"{}\"",
+                       human_bytes(demo.bytes), demo.topic);
+  return fmt::format("Published {} through node {} on topic \"{}\"", human_bytes(demo.bytes),
+                     demo.publisher, demo.topic);
+}
+
 /// Mesh, then demo; prints as it goes. Errors leave the nodes running: the caller stops them.
 Expected<void> bring_up(const Console& console, const UpOptions& options, Fleet& fleet,
                         Clock::time_point started_at) {
@@ -162,9 +184,8 @@ Expected<void> bring_up(const Console& console, const UpOptions& options, Fleet&
   }
   const auto formed_after = Clock::now() - started_at;
   console.print_table(nodes_table(console, fleet));
-  console.print_table(
-      fmt::format("\n{} Mesh formed in {}: every node is connected to the {} others\n",
-                  console.green("✓"), human_time(formed_after), fleet.nodes().size() - 1));
+  console.print_table(fmt::format("\n{} {}\n", console.green("✓"),
+                                  formed_line(fleet.nodes().size(), formed_after)));
   if (!options.has_demo) {
     console.print_value(to_json(fleet, formed_after, nullptr));
     return {};
@@ -174,8 +195,7 @@ Expected<void> bring_up(const Console& console, const UpOptions& options, Fleet&
   const auto demo = run_demo(fleet, *file, options.timeout);
   if (!demo) return tl::make_unexpected(demo.error());
   console.print_table(fmt::format(
-      "{} Published {} through node {} on topic \"{}\"\n  {}\n  {}\n\n{}", console.green("✓"),
-      human_bytes(demo->bytes), demo->publisher, demo->topic,
+      "{} {}\n  {}\n  {}\n\n{}", console.green("✓"), sent_line(*demo, fleet.nodes().size()),
       console.dim(fmt::format("{}, {} bytes", written_path(demo->file), with_commas(demo->bytes))),
       console.dim("SHA-256 " + demo->sha256), demo_table(console, *demo)));
   console.print_value(to_json(fleet, formed_after, &*demo));
@@ -197,7 +217,8 @@ ExitCode up(const Console& console, const UpOptions& options) {
   catch_interrupts();
   auto fleet = Fleet::plan(options);
   if (!fleet) return report(console, fleet.error());
-  console.print_table(console.bold(fmt::format("Corelay: {} nodes on 127.0.0.1", options.nodes)) +
+  console.print_table(console.bold(fmt::format("Corelay: {} node{} on 127.0.0.1", options.nodes,
+                                           options.nodes == 1 ? "" : "s")) +
                       "\n\n");
   const auto started_at = Clock::now();
   if (const auto started = fleet->start(options); !started) return report(console, started.error());

@@ -182,8 +182,8 @@ Expected<Fleet> Fleet::plan(const UpOptions& options) {
   fleet.directory_ = options.directory;
   if (const auto old = load(options.directory); old && !old->running().empty()) {
     return fail(ErrorCode::already_exists, "up",
-                fmt::format("a fleet of {} nodes already runs from {}", old->running().size(),
-                            options.directory));
+                fmt::format("a fleet of {} node{} already runs from {}", old->running().size(),
+                            old->running().size() == 1 ? "" : "s", options.directory));
   }
   for (std::uint32_t n = 0; n < options.nodes; ++n) {
     FleetNode node;

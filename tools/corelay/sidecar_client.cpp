@@ -53,6 +53,7 @@ Error to_error(const grpc::Status& status, const std::string& address) {
     default:
       break;
   }
+  if (auto limit = over_request_limit(error.what)) error.what = std::move(*limit);
   // gRPC wraps the system's reason in a sentence about its own subchannels; the reason is what a
   // person needs.
   const auto last = error.what.rfind("last error: ");

@@ -7,7 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/bytes.h"
+#include "control/node/sidecar.h"
 #include "tools/corelay/digest.h"
+#include "tools/corelay/text.h"
 
 namespace corelay::tools {
 namespace {
@@ -114,6 +116,23 @@ Expected<Trace> parse_trace(std::string_view bytes) {
       return fail(ErrorCode::malformed, "sidecar", "a trace event whose content is not protobuf");
   }
   return trace;
+}
+
+std::optional<std::string> over_request_limit(std::string_view refusal) {
+  constexpr std::string_view before = "larger than max (";
+  constexpr std::string_view between = " vs. ";
+  const auto start = refusal.find(before);
+  const auto middle = refusal.find(between, start);
+  const auto end = refusal.find(')', middle);
+  if (start == std::string_view::npos || middle == std::string_view::npos || end == std::string_view::npos)
+    return std::nullopt;
+  const auto first = start + before.size();
+  const auto second = middle + between.size();
+  const auto bytes = parse_number(refusal.substr(first, middle - first));
+  const auto taken = parse_number(refusal.substr(second, end - second));
+  if (!bytes || !taken || *taken <= node::request_overhead_bytes) return std::nullopt;
+  return fmt::format("request of {} bytes is over relay.message_bytes_max = {} bytes (OPTIMUM_MAX_MSG_SIZE)", *bytes,
+                     *taken - node::request_overhead_bytes);
 }
 
 }  // namespace corelay::tools

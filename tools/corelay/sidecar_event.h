@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,5 +35,9 @@ struct Trace {
 
 /// Reads an optimum.pb TraceEvent. Errors: malformed.
 [[nodiscard]] Expected<Trace> parse_trace(std::string_view bytes);
+
+/// gRPC's refusal of a request over the node's limit, "... larger than max (A vs. B)", in words that name the setting.
+/// Nothing for other text.
+[[nodiscard]] std::optional<std::string> over_request_limit(std::string_view refusal);
 
 }  // namespace corelay::tools
