@@ -36,15 +36,7 @@ Network::Network(const PropagationScenario& plan, const Topology& drawn, std::ui
 }
 
 void Network::call_at(Instant at, std::function<void()> what) {
-  auto index = static_cast<std::uint32_t>(calls_.size());
-  if (calls_free_.empty()) {
-    calls_.push_back(std::move(what));
-  } else {
-    index = calls_free_.back();
-    calls_free_.pop_back();
-    calls_[index] = std::move(what);
-  }
-  push(at, call_kind, 0, index);
+  push(at, call_kind, 0, calls_.put(std::move(what)));
 }
 
 bool Network::next(Event& event) {
@@ -54,8 +46,7 @@ bool Network::next(Event& event) {
     ++events_;
     mix(static_cast<std::uint64_t>(event.at.ns) ^ std::uint64_t{event.kind_and_node} << 32);
     if (event.kind() != call_kind) return true;
-    const std::function<void()> what = std::move(calls_[event.index]);
-    calls_free_.push_back(event.index);
+    const std::function<void()> what = calls_.take(event.index);
     what();
   }
   return false;

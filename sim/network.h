@@ -12,6 +12,7 @@
 #include "sim/event_queue.h"
 #include "sim/link_model.h"
 #include "sim/topology.h"
+#include "sim/under_way.h"
 
 namespace corelay::sim {
 
@@ -118,8 +119,7 @@ class Network {
   std::uint64_t events_ = 0;
   std::uint64_t hash_;
   bool is_ended_ = false;
-  std::vector<std::function<void()>> calls_;
-  std::vector<std::uint32_t> calls_free_;
+  UnderWay<std::function<void()>> calls_;
   std::vector<Serializer> up_, down_;
   std::vector<std::uint64_t> up_queue_, down_queue_;  // bytes
   std::vector<Instant> cpu_free_;

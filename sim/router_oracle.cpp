@@ -7,6 +7,7 @@
 
 #include "sim/routers.h"
 #include "sim/transport.h"
+#include "sim/under_way.h"
 
 namespace corelay::sim {
 namespace {
@@ -75,8 +76,7 @@ class OracleRouter final : public Router {
   }
 
   void take(NodeId n, std::uint32_t f) {
-    const Flight flight = flights_[f];
-    flights_free_.push_back(f);
+    const Flight flight = flights_.take(f);
     Message& one = messages_[flight.message];
     one.held[n * words_ + flight.packet / 64] |= std::uint64_t{1} << flight.packet % 64;
     net_.account.useful += payload_;
@@ -133,14 +133,7 @@ class OracleRouter final : public Router {
     one.coming[peer * words_ + p / 64] |= std::uint64_t{1} << p % 64;
     ++one.expected[peer];
     ++one.copies[p];
-    auto flight = static_cast<std::uint32_t>(flights_.size());
-    if (flights_free_.empty()) {
-      flights_.emplace_back();
-    } else {
-      flight = flights_free_.back();
-      flights_free_.pop_back();
-    }
-    flights_[flight] = {n, m, static_cast<std::uint32_t>(p)};
+    const std::uint32_t flight = flights_.put({n, m, static_cast<std::uint32_t>(p)});
     net_.push(net_.arrival(n, peer, departs), arrive_kind, peer, flight);
   }
 
@@ -151,8 +144,7 @@ class OracleRouter final : public Router {
   std::vector<std::uint32_t> live_;
   std::vector<bool> is_busy_;
   std::vector<NodeId> order_;
-  std::vector<Flight> flights_;
-  std::vector<std::uint32_t> flights_free_;
+  UnderWay<Flight> flights_;
 };
 
 }  // namespace

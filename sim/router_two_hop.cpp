@@ -7,6 +7,7 @@
 
 #include "sim/routers.h"
 #include "sim/transport.h"
+#include "sim/under_way.h"
 
 namespace corelay::sim {
 namespace {
@@ -44,8 +45,7 @@ class TwoHopRouter final : public Router {
       const Instant through = net_.occupy_downlink(flights_[f].from, n, bytes());
       return net_.push(through, take_kind, n, f);
     }
-    const Flight flight = flights_[f];
-    flights_free_.push_back(f);
+    const Flight flight = flights_.take(f);
     net_.mix(flight.from);
     net_.account.header += static_cast<double>(segment_overhead_bytes + proof_bytes);
     std::uint32_t& held = held_[flight.message][n];
@@ -76,14 +76,7 @@ class TwoHopRouter final : public Router {
       net_.account.lost += static_cast<double>(bytes());
       return;
     }
-    auto flight = static_cast<std::uint32_t>(flights_.size());
-    if (flights_free_.empty()) {
-      flights_.emplace_back();
-    } else {
-      flight = flights_free_.back();
-      flights_free_.pop_back();
-    }
-    flights_[flight] = {from, message, is_first};
+    const std::uint32_t flight = flights_.put({from, message, is_first});
     net_.push(net_.arrival(from, to, departs), arrive_kind, to, flight);
   }
 
@@ -91,8 +84,7 @@ class TwoHopRouter final : public Router {
   double payload_ = 0;
   std::size_t needed_ = 1, total_ = 1;
   std::vector<std::vector<std::uint32_t>> held_;  // a message, a node: distinct packets
-  std::vector<Flight> flights_;
-  std::vector<std::uint32_t> flights_free_;
+  UnderWay<Flight> flights_;
 };
 
 }  // namespace

@@ -110,17 +110,9 @@ void Transport::transmit(ParcelId id, std::uint32_t port) {
       lost += std::min<std::uint32_t>(bytes - at, segment_payload_bytes);
   }
   const auto fly = [&](std::uint32_t amount, std::uint32_t kind, Instant at, NodeId node) {
-    auto flight = static_cast<std::uint32_t>(flights_.size());
-    if (flights_free_.empty()) {
-      flights_.emplace_back();
-    } else {
-      flight = flights_free_.back();
-      flights_free_.pop_back();
-    }
-    flights_[flight] = {id, amount};
     ++state.on_way;
     ++flying_;
-    net_.push(at, kind, node, flight);
+    net_.push(at, kind, node, flights_.put({id, amount}));
   };
   if (lost != 0) {
     net_.account.lost += static_cast<double>(wire_bytes(lost));
@@ -139,8 +131,7 @@ void Transport::transmit(ParcelId id, std::uint32_t port) {
 }
 
 void Transport::resend(std::uint32_t flight) {
-  const Flight lost = flights_[flight];
-  flights_free_.push_back(flight);
+  const Flight lost = flights_.take(flight);
   --flying_;
   State& state = parcels_[lost.parcel];
   --state.on_way;
@@ -150,8 +141,7 @@ void Transport::resend(std::uint32_t flight) {
 }
 
 void Transport::arrive(std::uint32_t f) {
-  const Flight flight = flights_[f];
-  flights_free_.push_back(f);
+  const Flight flight = flights_.take(f);
   --flying_;
   State& state = parcels_[flight.parcel];
   const Parcel about = state.about;

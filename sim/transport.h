@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "sim/network.h"
+#include "sim/under_way.h"
 
 namespace corelay::sim {
 
@@ -104,8 +105,7 @@ class Transport {
   Taken taken_;
   std::vector<State> parcels_;
   std::vector<ParcelId> free_;
-  std::vector<Flight> flights_;
-  std::vector<std::uint32_t> flights_free_;
+  UnderWay<Flight> flights_;
   std::vector<Port> ports_;
   std::unordered_map<std::uint64_t, std::uint32_t> link_ports_;
   std::vector<std::size_t> queued_;  // parcels waiting, a node

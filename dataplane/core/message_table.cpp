@@ -26,10 +26,7 @@ bool is_fair(Amounts own, Amounts charged, const Amounts& need, Amounts all) noe
   return own.fits(all);
 }
 
-bool may_go(const Message& message) noexcept {
-  return !message.is_leaving && !message.is_held_by_control && !message.is_delivery_pending &&
-         message.prepared == nullptr;
-}
+bool may_go(const Message& message) noexcept { return !message.is_leaving && !message.is_in_use(); }
 
 }  // namespace
 

@@ -182,6 +182,14 @@ struct MessageFacts {
   std::uint32_t done_after = slot_none;
   std::uint32_t rival = slot_none;          // the next message of this tag
 
+  /// All of it is here, checked or not.
+  [[nodiscard]] bool is_whole() const noexcept {
+    return state == MessageState::complete || state == MessageState::carried;
+  }
+  /// Something outside the relay still looks at it.
+  [[nodiscard]] bool is_in_use() const noexcept {
+    return is_held_by_control || is_delivery_pending || prepared != nullptr;
+  }
   [[nodiscard]] std::size_t shards() const noexcept {
     return static_cast<std::size_t>(header.k) * header.generations;
   }

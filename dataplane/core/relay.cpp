@@ -268,8 +268,7 @@ void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex 
 }
 
 bool Relay::State::is_settled(const Message& message) const noexcept {
-  const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
-  if (!is_whole || message.prepared != nullptr) return false;
+  if (!message.is_whole() || message.prepared != nullptr) return false;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     const Flow& flow = message.flows[f];
     if (flow.peer != peer_none && flow.is_next_hop && flow.state != PeerState::full) return false;
@@ -310,9 +309,7 @@ void Relay::State::housekeep(Instant now) noexcept {
     const Message& message = messages[slot];
     if (now - message.first_seen <= params.keep_time) break;  // all others are younger
     const std::uint32_t next = message.newer;
-    const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
-    if (is_whole && now - message.completed_at > params.keep_time &&
-        !message.is_held_by_control && !message.is_delivery_pending && message.prepared == nullptr) {
+    if (message.is_whole() && now - message.completed_at > params.keep_time && !message.is_in_use()) {
       close_message(slot);
     }
     slot = next;
@@ -350,7 +347,7 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
     seen.insert(now - params.seen_time - Duration{1}, message.tag);  // forgotten: it may be tried again
     return close_message(slot);
   }
-  if (message.state == MessageState::complete || message.state == MessageState::carried) offer_again(now, slot);
+  if (message.is_whole()) offer_again(now, slot);
 }
 
 /// Whoever has not answered, or refused for now, hears of a complete message again.

@@ -186,7 +186,7 @@ void Relay::State::close_false(Instant now, std::uint32_t slot) noexcept {
 /// The message goes because memory is short: whoever sends it, or waits for it, is told not to.
 void Relay::State::make_room(Instant now, std::uint32_t slot) noexcept {
   const Message& message = messages[slot];
-  const bool is_whole = message.state == MessageState::complete || message.state == MessageState::carried;
+  const bool is_whole = message.is_whole();
   counters.add(is_whole ? Counter::drop_evicted_total : Counter::drop_incomplete_evicted_total);
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     const Flow& flow = message.flows[f];

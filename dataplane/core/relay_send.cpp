@@ -488,12 +488,10 @@ void Relay::State::queue_status(Instant now, std::uint32_t slot, std::uint8_t f,
 void Relay::State::queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state) noexcept {
   Peer& peer = peers[to];
   const bool is_repeat = !peer.loose.is_empty() && peer.last_loose.tag == tag && peer.last_loose.state == state;
-  if (!is_repeat) {
-    if (peer.loose.push({tag, state})) {
-      peer.last_loose = {tag, state};
-    } else {
-      counters.add(Counter::drop_status_full_total);
-    }
+  if (!is_repeat && peer.loose.push({tag, state})) {
+    peer.last_loose = {tag, state};
+  } else if (!is_repeat) {
+    counters.add(Counter::drop_status_full_total);
   }
   peer.link.want_feedback(now + (state == StatusState::full ? microseconds(100) : microseconds(500)));
 }

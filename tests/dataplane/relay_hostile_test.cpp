@@ -19,6 +19,15 @@ PreparedMessage other_cut(const Liar& liar, const std::vector<std::uint8_t>& pay
   return decoy;
 }
 
+/// A header of `rubbish`, its cut, digests and root, under the id and tag of `real`.
+PreparedMessage disguised(const Liar& liar, const std::vector<std::uint8_t>& rubbish, const PreparedMessage& real) {
+  PreparedMessage decoy = liar.prepare(rubbish);
+  decoy.header.id = real.header.id;
+  decoy.tag = real.tag;
+  liar.seal(decoy);
+  return decoy;
+}
+
 /// Publisher 0, relay 1, liar 2, and 3 behind the relay.
 Network around_a_relay(NetworkConfig config = plain()) {
   Network network(4, config);
@@ -50,11 +59,7 @@ TEST(RelayHostile, ADecoyThatIsWholeBlocksNothingWhereNobodyReadsIt) {
   Liar liar(network, 2);
   const auto payload = bytes_of(100'000, 1);
   const auto rubbish = bytes_of(100'000, 2);
-  PreparedMessage decoy = liar.prepare(rubbish);
-  const PreparedMessage real = liar.prepare(payload);
-  decoy.header.id = real.header.id;
-  decoy.tag = real.tag;
-  liar.seal(decoy);
+  const PreparedMessage decoy = disguised(liar, rubbish, liar.prepare(payload));
   liar.announce(1, decoy);
   liar.give_all(1, decoy, rubbish);
   const auto* message = network.publish(0, payload);
@@ -92,12 +97,7 @@ TEST(RelayHostile, SignedRubbishUnderTheIdOfAMessageDoesNotKeepTheMessageOut) {
   Liar liar(network, 2);
   const auto payload = bytes_of(100'000, 1);
   const auto rubbish = bytes_of(100'000, 2);
-  // Cut, digests and root are those of the rubbish; only the id is not its own.
-  PreparedMessage decoy = liar.prepare(rubbish);
-  const PreparedMessage real = liar.prepare(payload);
-  decoy.header.id = real.header.id;
-  decoy.tag = real.tag;
-  liar.seal(decoy);
+  const PreparedMessage decoy = disguised(liar, rubbish, liar.prepare(payload));
   liar.announce(1, decoy);
   liar.give_all(1, decoy, rubbish);
   network.run(milliseconds(100));
@@ -508,10 +508,7 @@ TEST(RelayHostile, OfRivalsTheTruthIsSoughtAlsoWhenNobodyReadsThemAnyMore) {
   Liar liar(network, 2);
   const PreparedMessage real = honest.prepare(bytes_of(100'000, 1));
   const auto rubbish = bytes_of(100'000, 2);
-  PreparedMessage decoy = liar.prepare(rubbish);
-  decoy.header.id = real.header.id;
-  decoy.tag = real.tag;
-  liar.seal(decoy);
+  const PreparedMessage decoy = disguised(liar, rubbish, real);
   honest.announce(1, real);
   liar.announce(1, decoy);
   network.route(1, "t", false);

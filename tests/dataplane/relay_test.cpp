@@ -44,14 +44,20 @@ TEST(Relay, CarriesAcrossALineOfNodes) {
   EXPECT_TRUE(network.run(seconds(20), [&] { return network.has_all(large, 0) && network.has_all(small, 5); }));
 }
 
-// Node 1 only passes on. What it carries is checked all the same, once nothing else is to be done.
-TEST(Relay, ChecksWhatNobodyHereReadsWhenItIsIdle) {
+/// A line of three of which node 1 only passes on.
+Network past_a_relay_without_readers() {
   Network network(3, lossy(0));
   network.join(0, 1);
   network.join(1, 2);
   network.route(0, "t");
   network.route(1, "t", false);
   network.route(2, "t");
+  return network;
+}
+
+// What node 1 carries is checked all the same, once nothing else is to be done.
+TEST(Relay, ChecksWhatNobodyHereReadsWhenItIsIdle) {
+  Network network = past_a_relay_without_readers();
   const auto* message = network.publish(0, 300'000);
   EXPECT_TRUE(network.run(seconds(5), [&] { return network.nodes()[2].delivered[message->header.id] == 1; }));
   network.run(milliseconds(10));
@@ -62,12 +68,7 @@ TEST(Relay, ChecksWhatNobodyHereReadsWhenItIsIdle) {
 }
 
 TEST(Relay, FindsWrongBytesInWhatNobodyHereReads) {
-  Network network(3, lossy(0));
-  network.join(0, 1);
-  network.join(1, 2);
-  network.route(0, "t");
-  network.route(1, "t", false);
-  network.route(2, "t");
+  Network network = past_a_relay_without_readers();
   bool is_spoiled = false;
   network.tamper = [&](std::size_t from, std::size_t, std::vector<std::uint8_t>& frame) {
     if (from != 0 || is_spoiled || !parse_coded(frame)) return;
