@@ -2,6 +2,7 @@
 /// and where the bytes went.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -60,6 +61,8 @@ class Network {
   /// is none left, or a call has ended the run.
   bool next(Event& event);
   void end() noexcept { is_ended_ = true; }
+  /// For an owner with a clock of its own, who uses no events: it is `now`, or later already.
+  void advance(Instant now) noexcept { now_ = std::max(now_, now); }
   [[nodiscard]] std::uint64_t events() const noexcept { return events_; }
   /// Makes `value` part of the event hash.
   void mix(std::uint64_t value) noexcept {

@@ -310,6 +310,7 @@ PropagationResult Run::sum_up() {
   result.packets = net_.packets;
   result.drops_up = net_.drops_up;
   result.drops_down = net_.drops_down;
+  for (const Spread& message : net_.messages) result.publishers.push_back(message.publisher);
   return result;
 }
 

@@ -120,6 +120,7 @@ struct PropagationResult {
   std::uint64_t drops_up = 0, drops_down = 0;               // at full uplink and downlink queues
   double duplicates_per_node = 0;  // whole messages received again, where messages travel whole
   std::vector<double> times_ms;    // every delivery of the first message, sorted
+  std::vector<std::uint32_t> publishers;  // of each message
 };
 
 /// Routers by name, the product's own first.

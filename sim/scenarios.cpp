@@ -196,10 +196,37 @@ void add_others(List& list) {
   }
 }
 
+/// L1, L2 and L4: small enough for real nodes on one machine (`tools/bench lab`).
+void add_lab(List& list) {
+  PropagationScenario one = uniform("L1", 200 * kib);
+  one.about = "32 nodes, 10 Mbit/s, 50 ms, degree 6, 200 KiB: the lab's";
+  one.nodes = 32;
+  one.degree_target = one.degree_min = one.degree_max = 6;
+  one.bandwidth = {{1, 10, 10}};
+  one.messages = 30;
+  list.push_back(one);
+  for (const int percent : {1, 5, 10}) {
+    PropagationScenario lossy = one;
+    lossy.name = "L4-loss" + std::to_string(percent);
+    lossy.about = "L1 with " + with_percent(percent, "random loss");
+    lossy.loss.random = percent / 100.0;
+    list.push_back(lossy);
+  }
+  one.name = "L2";
+  one.about = "8 nodes, 50 Mbit/s, 25 ms, degree 3 to 4, 1 MiB: the lab's";
+  one.size_bytes = mib;
+  one.nodes = 8;
+  one.degree_target = one.degree_min = 3;
+  one.degree_max = 4;
+  one.bandwidth = {{1, 50, 50}};
+  one.latency.min_ms = one.latency.max_ms = 25;
+  list.push_back(one);
+}
+
 List build() {
   List list;
   for (const auto& add : {add_clean, add_lossy, add_scaling, add_unreliable, add_concurrent,
-                          add_polluted, add_others}) {
+                          add_polluted, add_others, add_lab}) {
     add(list);
   }
   return list;
