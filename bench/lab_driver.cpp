@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "proto/sidecar.grpc.pb.h"
+#include "proto/trace.pb.h"
 
 namespace {
 
@@ -35,6 +36,10 @@ using Stream = grpc::ClientReaderWriter<proto::Request, proto::Response>;
 
 constexpr int command_publish = 1;
 constexpr int command_subscribe = 2;
+
+double wall_clock_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 double ms_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double, std::milli>(to - from).count();
@@ -67,6 +72,7 @@ struct Arrival {
   int stream;  // the how-manieth of the node: a node that was started again may deliver again what it has forgotten
   Clock::time_point at;
   std::string document;
+  double delivered_ms = 0;  // of a trace, whose document is the message's id: by the node's wall clock
 };
 
 /// What the streams' threads have received and the main thread has not yet looked at.
@@ -138,6 +144,8 @@ class Sidecar {
         const auto now = Clock::now();
         if (response.command() == proto::Message) {
           inbox_.put({node_, streams_, now, std::move(*response.mutable_data())});
+        } else if (response.command() == proto::MessageTraceMumP2P) {
+          take_trace(response.data(), now);
         }
       }
       {
@@ -147,6 +155,13 @@ class Sidecar {
       static_cast<void>(stream_->Finish());
       std::this_thread::sleep_for(std::chrono::milliseconds(200));
     }
+  }
+
+  void take_trace(const std::string& data, Clock::time_point now) {
+    optimum::pb::TraceEvent event;
+    if (!event.ParseFromString(data) || event.type() != optimum::pb::TraceEvent::DELIVER_MESSAGE) return;
+    inbox_.put({node_, streams_, now, event.delivermessage().messageid(),
+                static_cast<double>(event.timestamp()) * 1e-6});
   }
 
   void open() {
@@ -192,6 +207,7 @@ class Driver {
 
   void publish(int publisher, std::size_t bytes, int timeout_ms, const std::set<int>& expected) {
     const std::string payload = random_payload(bytes);
+    wall_start_ms_ = wall_clock_ms();
     const auto start = Clock::now();
     if (!sidecars_.at(publisher)->publish(payload)) {
       say({{"event", "error"}, {"what", "the publisher's sidecar took no message"}});
@@ -224,34 +240,41 @@ class Driver {
     std::vector<Arrival> received;
     while (!missing.empty() && Clock::now() < deadline) {
       for (auto& arrival : inbox_.take_until(deadline)) {
-        if (arrival.document.find(mark) != std::string::npos) missing.erase(arrival.node);
+        if (arrival.delivered_ms == 0 && arrival.document.find(mark) != std::string::npos) missing.erase(arrival.node);
         received.push_back(std::move(arrival));
       }
     }
-    // A second copy would come now.
-    for (auto& arrival : inbox_.take_until(Clock::now() + std::chrono::milliseconds(50))) {
-      received.push_back(std::move(arrival));
+    // A second copy would come now, and the last traces.
+    for (const auto end = Clock::now() + std::chrono::milliseconds(50); Clock::now() < end;) {
+      for (auto& arrival : inbox_.take_until(end)) received.push_back(std::move(arrival));
     }
     marks_.insert(mark);
     tell_result(payload, publisher, start, received);
   }
 
-  /// The base64 text of a document's "message", without copying or parsing the megabytes around it.
-  static std::string_view content_of(std::string_view document) {
-    static constexpr std::string_view key = "\"message\":\"";
+  /// The text behind `key` of a document, without copying or parsing the megabytes around it.
+  static std::string_view text_of(std::string_view document, std::string_view key) {
     const std::size_t found = document.find(key);
     if (found == std::string_view::npos) return "\"";  // equal to no base64 text
     document.remove_prefix(found + key.size());
     return document.substr(0, document.find('"'));
   }
+  static std::string_view content_of(std::string_view document) { return text_of(document, "\"message\":\""); }
+  static std::string id_of(std::string_view document) { return std::string(text_of(document, "\"message_id\":\"")); }
 
   void tell_result(const std::string& payload, int publisher, Clock::time_point start,
                    const std::vector<Arrival>& received) {
     const std::string message = base64_of(payload);
     json arrivals = json::object();
+    std::map<std::pair<int, std::string>, double> traces;  // by node and message id
     int duplicates = 0;
     int corrupt = 0;
     for (const Arrival& arrival : received) {
+      if (arrival.delivered_ms != 0) traces[{arrival.node, arrival.document}] = arrival.delivered_ms - wall_start_ms_;
+    }
+    json delivered = json::object();
+    for (const Arrival& arrival : received) {
+      if (arrival.delivered_ms != 0) continue;
       const std::string_view content = content_of(arrival.document);
       const std::string mark(content.substr(0, 32));
       const bool is_right = content == message;
@@ -263,13 +286,16 @@ class Driver {
         ++duplicates;
       } else if (is_right && arrival.node != publisher) {
         arrivals[std::to_string(arrival.node)] = ms_between(start, arrival.at);
+        const auto trace = traces.find({arrival.node, id_of(arrival.document)});
+        if (trace != traces.end()) delivered[std::to_string(arrival.node)] = trace->second;
       }
     }
     say({{"event", "result"}, {"publisher", publisher}, {"bytes", payload.size()}, {"arrivals", arrivals},
-         {"duplicates", duplicates}, {"corrupt", corrupt}});
+         {"delivered", delivered}, {"duplicates", duplicates}, {"corrupt", corrupt}});
   }
 
   const std::string topic_;
+  double wall_start_ms_ = 0;  // of the message under way
   std::mt19937_64 random_;
   Inbox inbox_;
   std::map<int, std::unique_ptr<Sidecar>> sidecars_;

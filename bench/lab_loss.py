@@ -12,13 +12,13 @@ bytes_sent_per_node (what a node's uplink carried for one message, mean over the
 import argparse
 import json
 import math
-import os
 import pathlib
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from lab import nodes, sandbox  # noqa: E402
+from lab.cores import Cores  # noqa: E402
 
 TARGETS = ["corelayd", "lab_driver"]
 COUNTS = {1 << 10: 50, 100 << 10: 40, 1 << 20: 20, 8 << 20: 10}
@@ -31,32 +31,6 @@ ROUNDS = 5
 def percentile(values, share):
     """The smallest value that at least `share` of the values do not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
-
-
-class Cores:
-    """How much of this machine's cores others took: with two cores and many nodes, that decides the latencies."""
-
-    def __init__(self):
-        self.busy, self.own, self.at = self.now()
-
-    @staticmethod
-    def now():
-        """(seconds all cores were busy, seconds of that ours, this moment)."""
-        ticks = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
-        user, nice, system, _, _, irq, softirq, steal = ticks
-        own = 0
-        for entry in pathlib.Path("/proc").glob("[0-9]*/stat"):  # this process namespace holds the lab alone
-            try:
-                own += sum(int(word) for word in entry.read_text().rsplit(")", 1)[1].split()[11:15])
-            except OSError:
-                pass  # it ended
-        hertz = os.sysconf("SC_CLK_TCK")
-        return (user + nice + system + irq + softirq + steal) / hertz, own / hertz, time.monotonic()
-
-    def share_of_others(self):
-        """What others took of all the cores since the start, as a share."""
-        busy, own, at = self.now()
-        return max(0.0, (busy - self.busy) - (own - self.own)) / ((at - self.at) * os.cpu_count())
 
 
 def parse_arguments():

@@ -28,16 +28,34 @@ def run(*command, namespace=None, text=None):
     return done.stdout
 
 
-class Network:
-    """`count` nodes, numbered from 1."""
+class Nodes:
+    """Namespaces of `count` nodes, numbered from 1, each with its link to the script."""
 
-    def __init__(self, count, rate_mbit=100):
+    def __init__(self, count):
         self.count = count
-        self.rate_mbit = rate_mbit
-        self._make_hub()
+        self._make_bridge(None, "ctlbr")
+        run("ip", "address", "add", f"{CONTROL_ADDRESS}/24", "dev", "ctlbr")
         for node in self.nodes():
-            self._make_node(node)
-        self.set_loss(0.0)
+            inside = self.namespace(node)
+            run("ip", "netns", "add", inside)
+            run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1",
+                namespace=inside)
+            run("ip", "link", "set", "lo", "up", namespace=inside)
+            self._make_link(node, "ctl0", f"ctl{node}", "ctlbr", None, self.control_address(node))
+            run("bridge", "link", "set", "dev", f"ctl{node}", "isolated", "on")
+
+    @staticmethod
+    def _make_bridge(namespace, name):
+        run("ip", "link", "add", "name", name, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0",
+            namespace=namespace)
+        run("ip", "link", "set", name, "up", namespace=namespace)
+
+    def _make_link(self, node, own, peer, bridge, hub, address):
+        inside = self.namespace(node)
+        run("ip", "link", "add", "name", own, "netns", inside, "type", "veth", "peer", "name", peer, namespace=hub)
+        run("ip", "link", "set", peer, "master", bridge, "up", namespace=hub)
+        run("ip", "address", "add", f"{address}/24", "dev", own, namespace=inside)
+        run("ip", "link", "set", own, "up", namespace=inside)
 
     def nodes(self):
         return range(1, self.count + 1)
@@ -54,32 +72,21 @@ class Network:
     def control_address(node):
         return f"10.78.0.{node}"
 
-    def _make_hub(self):
-        run("ip", "netns", "add", "hub")
-        for namespace, bridge in (("hub", "meshbr"), (None, "ctlbr")):
-            run("ip", "link", "add", "name", bridge, "type", "bridge", "forward_delay", "0", "mcast_snooping", "0",
-                namespace=namespace)
-            run("ip", "link", "set", bridge, "up", namespace=namespace)
-        run("ip", "address", "add", f"{CONTROL_ADDRESS}/24", "dev", "ctlbr")
+class Network(Nodes):
+    """The mesh's links are shaped veth pairs to a bridge."""
 
-    def _make_node(self, node):
-        inside = self.namespace(node)
-        run("ip", "netns", "add", inside)
-        run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", namespace=inside)
-        run("ip", "link", "set", "lo", "up", namespace=inside)
-        for own, peer, bridge, hub, address in (
-                ("mesh0", f"mesh{node}", "meshbr", "hub", self.mesh_address(node)),
-                ("ctl0", f"ctl{node}", "ctlbr", None, self.control_address(node))):
-            run("ip", "link", "add", "name", own, "netns", inside, "type", "veth", "peer", "name", peer,
-                namespace=hub)
-            run("ip", "link", "set", peer, "master", bridge, "up", namespace=hub)
-            run("ip", "address", "add", f"{address}/24", "dev", own, namespace=inside)
-            run("ip", "link", "set", own, "up", namespace=inside)
-        run("bridge", "link", "set", "dev", f"ctl{node}", "isolated", "on")
-        for namespace, device in ((inside, "mesh0"), ("hub", f"mesh{node}")):
-            run("ethtool", "-K", device, "tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off",
-                namespace=namespace)
-            self._shape(namespace, device, "add")
+    def __init__(self, count, rate_mbit=100):
+        super().__init__(count)
+        self.rate_mbit = rate_mbit
+        run("ip", "netns", "add", "hub")
+        self._make_bridge("hub", "meshbr")
+        for node in self.nodes():
+            self._make_link(node, "mesh0", f"mesh{node}", "meshbr", "hub", self.mesh_address(node))
+            for namespace, device in ((self.namespace(node), "mesh0"), ("hub", f"mesh{node}")):
+                run("ethtool", "-K", device, "tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off",
+                    namespace=namespace)
+                self._shape(namespace, device, "add")
+        self.set_loss(0.0)
 
     def _shape(self, namespace, device, action):
         limit = BURST_BYTES + int(self.rate_mbit * 1e6 / 8 * QUEUE_MS / 1e3)

@@ -133,9 +133,11 @@ class Driver:
         self._wait("published", timeout_s + 30)
 
     def finish(self, timeout_s):
-        """{"arrivals": {node: ms from the publish call}, "duplicates", "corrupt"} of the message begun."""
+        """{"arrivals": {node: ms from the publish call}, "delivered": the same by the nodes' own clocks where they send
+        traces, "duplicates", "corrupt"} of the message begun."""
         found = self._wait("result", timeout_s + 60)
-        found["arrivals"] = {int(node): ms for node, ms in found["arrivals"].items()}
+        for key in ("arrivals", "delivered"):
+            found[key] = {int(node): ms for node, ms in found[key].items()}
         return found
 
     def close(self):
@@ -149,17 +151,19 @@ class Lab:
 
     def __init__(self, count=8, rate_mbit=100, degree=(4, 3, 4), settings=None):
         target, least, most = degree
+        self._open(network.Network(count, rate_mbit), {
+            "mesh.degree_target": target, "mesh.degree_min": least, "mesh.degree_max": most, **(settings or {})})
+
+    def _open(self, links, settings, settings_of=lambda number: {}):
         self._temporary = tempfile.TemporaryDirectory(prefix="corelay-lab-")
         self.folder = pathlib.Path(self._temporary.name)
-        self.network = network.Network(count, rate_mbit)
-        self.degree_least = least
+        self.network = links
         node_settings = {
-            "mesh.degree_target": target, "mesh.degree_min": least, "mesh.degree_max": most,
             # Many nodes share this machine's cores: none may take one for itself.
             "dataplane.pin_lcores": "false", "dataplane.idle": "polite", "dataplane.lanes": 1,
-            "sidecar.traces": "false", **(settings or {}),
+            "sidecar.traces": "false", **settings,
         }
-        self.nodes = {number: Node(number, self.folder / f"node{number}", node_settings)
+        self.nodes = {number: Node(number, self.folder / f"node{number}", {**node_settings, **settings_of(number)})
                       for number in self.network.nodes()}
         self._driver_log = open(self.folder / "driver.log", "w")
         self.driver = Driver(self._driver_log)
@@ -206,14 +210,19 @@ class Lab:
                 raise RuntimeError(f"not within {timeout_s} s: {what}; mesh peers {self.degrees()}\n{logs}")
             time.sleep(0.1)
 
+    def bootstraps(self, number):
+        """Whom a node dials first: running ones."""
+        return [] if number == 1 else [1]
+
+    def address(self, number):
+        """The multiaddress of a running node."""
+        identity = self.nodes[number].api("/api/v1/node-state")["pub_key"]
+        return f"/ip4/{self.network.mesh_address(number)}/tcp/7070/p2p/{identity}"
+
     def start_node(self, number):
         """Starts one node and subscribes there; returns when its API says so."""
-        bootstrap = []
-        if number != 1:
-            identity = self.nodes[1].api("/api/v1/node-state")["pub_key"]
-            bootstrap = [f"/ip4/{self.network.mesh_address(1)}/tcp/7070/p2p/{identity}"]
         node = self.nodes[number]
-        node.start(bootstrap)
+        node.start([self.address(other) for other in self.bootstraps(number)])
         self._until(f"node {number} ready", START_S, lambda: node.api("/api/v1/health")["status"] == "ok")
         self.driver.connect(number)
         self._until(f"node {number} subscribed", START_S, lambda: TOPIC in node.api("/api/v1/node-state")["topics"])
@@ -222,8 +231,8 @@ class Lab:
         """Returns when each of the nodes (all) has at least the least degree of mesh peers."""
         for number in numbers or self.nodes:
             node = self.nodes[number]
-            self._until(f"node {number} has {self.degree_least} mesh peers", MESH_S,
-                        lambda: node.mesh_peers() >= self.degree_least)
+            least = int(node.settings["mesh.degree_min"])
+            self._until(f"node {number} has {least} mesh peers", MESH_S, lambda: node.mesh_peers() >= least)
 
     def degrees(self):
         """Mesh peers of every running node."""

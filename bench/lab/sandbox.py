@@ -24,6 +24,7 @@ PROBE = """
 mount -t tmpfs lab /run && mkdir /run/netns && ip netns add probe && nsenter --net=/run/netns/probe true
 ip link set lo up && ip link add name bridge0 type bridge && ip link add name veth0 type veth peer name veth1
 ip link set veth1 master bridge0 up && ip link set veth0 up
+ip tuntap add dev tun0 mode tun
 tc qdisc add dev veth0 root tbf rate 1mbit burst 4000 limit 20000
 nft 'table netdev probe { chain arriving {
   type filter hook ingress device "veth0" priority 0; numgen random mod 100 < 1 counter drop; }; }'

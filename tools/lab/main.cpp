@@ -20,6 +20,7 @@
 
 #include "sim/propagation.h"
 #include "sim/topology.h"
+#include "tools/lab/awake.h"
 #include "tools/lab/router.h"
 
 namespace corelay::lab {
@@ -95,6 +96,7 @@ Expected<void> route(const Options& options, const sim::PropagationScenario& sce
     if (!device) return tl::make_unexpected(device.error());
     devices.push_back(std::move(*device));
   }
+  const Awake awake;
   go_first();
   Router router(scenario, options.seed, std::move(devices));
   std::puts(R"({"ready": true})");
