@@ -8,7 +8,7 @@ A row: id; nodes; size_bytes; messages; delivered (share of all (message, receiv
 (medians over the messages, as the simulator takes them); bytes_sent_per_node (IP packets on a node's uplink for one
 message, mean over the nodes, everything included); sim_t50_ms, sim_t99_ms, sim_bytes; t50_ratio, t99_ratio, bytes_ratio
 (lab / simulator); agrees ("10 %", "15 %" or "no": the worst of the three); late_p99_ms (of packets that left the router,
-against when they were due: the worst message's), late_max_ms; waited_ms (for a core, by a node's threads, a message);
+against when they were due: the worst message's), late_max_ms; waited_ms (for a core, by a node's lcore, a message);
 void (messages left out); others_cpu (share of this machine's cores that other work took).
 
 A message is void where the router's p99 lateness was above 1 ms, or its p99 turn, the time between two looks at a device,

@@ -177,9 +177,11 @@ class Lab:
     def close(self):
         self.driver.close()
         self._driver_log.close()
-        for node in self.nodes.values():
-            if node.process:
-                node.kill()
+        running = [node for node in self.nodes.values() if node.process]
+        for node in running:
+            node.process.kill()
+        for node in running:
+            node.kill()
         self._temporary.cleanup()
 
     def keep_logs(self, folder):

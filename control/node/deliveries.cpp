@@ -43,14 +43,17 @@ void Deliveries::take(const dataplane::Delivered& delivered, const SubscriberLis
     commands_.lane(view.tag, dataplane::Release{view.handle});
     return;
   }
-  boost::asio::post(strand_, [this, view, clients, upstream] {
+  // Made now: it tells when the message came, not when its turn came to be encoded.
+  const SharedResponse trace =
+      has_traces_ ? tracer_.delivered(view.header->id, view.header->topic(), upstream) : nullptr;
+  boost::asio::post(strand_, [this, view, clients, upstream, trace] {
     std::vector<std::uint8_t> payload(view.header->size_bytes);
     dataplane::copy_payload(view, payload);
     const auto source = libp2p::PeerId::from_ed25519(view.header->publisher);
     const std::string topic(view.header->topic());
     const dataplane::MessageId id = view.header->id;
     boost::asio::post(io_, [this, view] { commands_.lane(view.tag, dataplane::Release{view.handle}); });
-    hand_out(*clients, {topic, payload, id, source.text(), upstream.is_empty() ? "" : upstream.text()}, upstream);
+    hand_out(*clients, {topic, payload, id, source.text(), upstream.is_empty() ? "" : upstream.text()}, trace);
   });
 }
 
@@ -67,10 +70,12 @@ Expected<void> Deliveries::take_own(const std::shared_ptr<const dataplane::Prepa
   if (!clients || !recent_.note(message->tag, now)) return {};
   own_waiting_.fetch_add(1, std::memory_order_relaxed);
   own_bytes_waiting_.fetch_add(message->payload.size(), std::memory_order_relaxed);
-  boost::asio::post(strand_, [this, message, clients] {
+  const SharedResponse trace =
+      has_traces_ ? tracer_.delivered(message->header.id, message->header.topic(), self_) : nullptr;
+  boost::asio::post(strand_, [this, message, clients, trace] {
     own_waiting_.fetch_sub(1, std::memory_order_relaxed);
     own_bytes_waiting_.fetch_sub(message->payload.size(), std::memory_order_relaxed);
-    hand_out(*clients, {message->header.topic(), message->payload, message->header.id, self_.text(), ""}, self_);
+    hand_out(*clients, {message->header.topic(), message->payload, message->header.id, self_.text(), ""}, trace);
   });
   return {};
 }
@@ -88,9 +93,8 @@ std::vector<std::string> Deliveries::recent_ids() const {
 }
 
 void Deliveries::hand_out(const std::vector<SubscriberPtr>& clients, const DeliveredMessage& message,
-                          const libp2p::PeerId& from) {
+                          const SharedResponse& trace) {
   const SharedResponse response = encode_response(ResponseKind::message, message_json(message));
-  const SharedResponse trace = has_traces_ ? tracer_.delivered(message.id, message.topic, from) : nullptr;
   for (const auto& client : clients) {
     client->on_message(response);
     if (trace) client->on_trace(trace);

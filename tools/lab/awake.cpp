@@ -1,5 +1,6 @@
 #include "tools/lab/awake.h"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <cstddef>
@@ -24,6 +25,15 @@ void spin(const std::stop_token& stop, std::size_t core) {
 Awake::Awake() {
   for (std::size_t core = 0; core < std::thread::hardware_concurrency(); ++core) {
     spinners_.emplace_back([core](const std::stop_token& stop) { spin(stop, core); });
+  }
+}
+
+/// On busy cores they would never have their turn to end.
+Awake::~Awake() {
+  const sched_param none{};
+  for (std::jthread& spinner : spinners_) {
+    spinner.request_stop();
+    static_cast<void>(::pthread_setschedparam(spinner.native_handle(), SCHED_OTHER, &none));
   }
 }
 

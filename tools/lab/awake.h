@@ -14,6 +14,9 @@ namespace corelay::lab {
 class Awake {
  public:
   Awake();
+  ~Awake();
+  Awake(const Awake&) = delete;
+  Awake& operator=(const Awake&) = delete;
 
  private:
   std::vector<std::jthread> spinners_;
