@@ -10,13 +10,18 @@ the script nothing is lost, and nodes cannot see each other there.
 Segmentation and receive offloads are off on every link, so that a packet is a wire packet of at most 1,500 bytes for
 shaping, loss and counters alike; tests/e2e/lab_links_test.py measures that.
 """
+import ctypes
 import json
+import socket
 import subprocess
+import threading
 
 BURST_BYTES = 16 * 1024  # 1.3 ms at 100 Mbit/s: enough to hold the rate, too small to favour a small message by much
 QUEUE_MS = 50            # as an access link has; a deeper queue would only hide congestion
 LOSS_STEPS = 10000
 CONTROL_ADDRESS = "10.78.0.254"
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def run(*command, namespace=None, text=None):
@@ -43,6 +48,21 @@ class Nodes:
             run("ip", "link", "set", "lo", "up", namespace=inside)
             self._make_link(node, "ctl0", f"ctl{node}", "ctlbr", None, self.control_address(node))
             run("bridge", "link", "set", "dev", f"ctl{node}", "isolated", "on")
+
+    def socket_in(self, node, kind):
+        """A socket of a node's namespace."""
+        made = []
+
+        def make():
+            with open(f"/run/netns/{self.namespace(node)}") as handle:
+                if LIBC.setns(handle.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            made.append(socket.socket(socket.AF_INET, kind))
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        return made[0]
 
     @staticmethod
     def _make_bridge(namespace, name):
@@ -85,20 +105,22 @@ class Network(Nodes):
             for namespace, device in ((self.namespace(node), "mesh0"), ("hub", f"mesh{node}")):
                 run("ethtool", "-K", device, "tso", "off", "gso", "off", "gro", "off", "tx-udp-segmentation", "off",
                     namespace=namespace)
-                self._shape(namespace, device, "add")
+                self._shape(namespace, device, "add", rate_mbit)
         self.set_loss(0.0)
 
-    def _shape(self, namespace, device, action):
-        limit = BURST_BYTES + int(self.rate_mbit * 1e6 / 8 * QUEUE_MS / 1e3)
-        run("tc", "qdisc", action, "dev", device, "root", "tbf", "rate", f"{self.rate_mbit}mbit",
+    @staticmethod
+    def _shape(namespace, device, action, rate_mbit):
+        limit = BURST_BYTES + int(rate_mbit * 1e6 / 8 * QUEUE_MS / 1e3)
+        run("tc", "qdisc", action, "dev", device, "root", "tbf", "rate", f"{rate_mbit}mbit",
             "burst", str(BURST_BYTES), "limit", str(limit), namespace=namespace)
 
     def set_rate(self, rate_mbit, nodes=None):
         """Both directions of the named nodes' links (all of them) get a new rate."""
-        self.rate_mbit = rate_mbit
+        if nodes is None:
+            self.rate_mbit = rate_mbit
         for node in nodes or self.nodes():
-            self._shape(self.namespace(node), "mesh0", "change")
-            self._shape("hub", f"mesh{node}", "change")
+            self._shape(self.namespace(node), "mesh0", "change", rate_mbit)
+            self._shape("hub", f"mesh{node}", "change", rate_mbit)
 
     def set_loss(self, share, nodes=None):
         """Packets arriving at the named nodes (all) are lost with this probability from now on; counters restart."""
@@ -130,12 +152,20 @@ class Network(Nodes):
 
     def sent(self):
         """Per node: (bytes, packets) that its uplink has carried, behind the shaper; Ethernet headers included."""
+        return self._carried("hub's rx")
+
+    def received(self):
+        """The same of its downlink."""
+        return self._carried("hub's tx")
+
+    @staticmethod
+    def _carried(side):
         found = {}
         for link in json.loads(run("ip", "-j", "-s", "link", "show", namespace="hub")):
             name = link["ifname"]
             if name.startswith("mesh") and name[4:].isdigit():
-                received = link["stats64"]["rx"]
-                found[int(name[4:])] = (received["bytes"], received["packets"])
+                carried = link["stats64"][side[-2:]]
+                found[int(name[4:])] = (carried["bytes"], carried["packets"])
         return found
 
     def queue_drops(self):

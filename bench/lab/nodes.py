@@ -149,12 +149,13 @@ class Driver:
 class Lab:
     """A network, a node on each of its links, and the driver. Node 1 is everyone's bootstrap peer."""
 
-    def __init__(self, count=8, rate_mbit=100, degree=(4, 3, 4), settings=None):
+    def __init__(self, count=8, rate_mbit=100, degree=(4, 3, 4), settings=None, hosts=0):
+        """`hosts`: so many links more, numbered behind the nodes, with no node on them."""
         target, least, most = degree
-        self._open(network.Network(count, rate_mbit), {
+        self._open(count, network.Network(count + hosts, rate_mbit), {
             "mesh.degree_target": target, "mesh.degree_min": least, "mesh.degree_max": most, **(settings or {})})
 
-    def _open(self, links, settings, settings_of=lambda number: {}):
+    def _open(self, count, links, settings, settings_of=lambda number: {}):
         self._temporary = tempfile.TemporaryDirectory(prefix="corelay-lab-")
         self.folder = pathlib.Path(self._temporary.name)
         self.network = links
@@ -164,7 +165,7 @@ class Lab:
             "sidecar.traces": "false", **settings,
         }
         self.nodes = {number: Node(number, self.folder / f"node{number}", {**node_settings, **settings_of(number)})
-                      for number in self.network.nodes()}
+                      for number in range(1, count + 1)}
         self._driver_log = open(self.folder / "driver.log", "w")
         self.driver = Driver(self._driver_log)
 

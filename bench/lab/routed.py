@@ -78,7 +78,7 @@ class RoutedLab(nodes.Lab):
         self._router_log = open("/run/router.log", "w")
         links = RoutedNetwork(len(the_plan["nodes"]), scenario, seed, self._router_log)
         links.set_lossy(False)
-        self._open(links, {
+        self._open(links.count, links, {
             "mesh.connections_target": 0, "sidecar.traces": "true", "dataplane.spin_us": 0,
             "relay.keep_s": KEEP_S, "relay.cells_max": 16384, "relay.seen_max": 4096,
             "relay.path_mtu_bytes": the_plan["relay"]["path_mtu_bytes"],

@@ -8,39 +8,20 @@ import sys
 import threading
 import time
 import unittest
-from ctypes import CDLL, get_errno
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 from lab import network, sandbox  # noqa: E402
 
-CLONE_NEWNET = 0x40000000
 UDP_SEGMENT = 103
 PAYLOAD = 1400
 WIRE_OVERHEAD = 42  # Ethernet, IP and UDP headers
-LIBC = CDLL(None, use_errno=True)
-
-
-def socket_in(namespace, kind):
-    """A socket of another network namespace."""
-    made = []
-
-    def make():
-        with open(f"/run/netns/{namespace}") as handle:
-            if LIBC.setns(handle.fileno(), CLONE_NEWNET) != 0:
-                raise OSError(get_errno(), "setns")
-        made.append(socket.socket(socket.AF_INET, kind))
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    return made[0]
 
 
 class Receiver:
     """Counts the datagrams that reach a node."""
 
     def __init__(self, net, node):
-        self.socket = socket_in(net.namespace(node), socket.SOCK_DGRAM)
+        self.socket = net.socket_in(node, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind((net.mesh_address(node), 5000))
         self.socket.settimeout(1.0)
@@ -65,7 +46,7 @@ class Receiver:
 
 def send(net, node, address, count, kpps, segments=1):
     """Sends `count` datagrams at a rate above or below the link's, in runs of `segments` by UDP_SEGMENT."""
-    sender = socket_in(net.namespace(node), socket.SOCK_DGRAM)
+    sender = net.socket_in(node, socket.SOCK_DGRAM)
     sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
     if segments > 1:
         sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, PAYLOAD)
@@ -142,7 +123,7 @@ class LabLinks(unittest.TestCase):
 
     def test_loss_hits_tcp_too(self):
         self.net.set_loss(0.10)
-        listener = socket_in("node2", socket.SOCK_STREAM)
+        listener = self.net.socket_in(2, socket.SOCK_STREAM)
         listener.bind((self.net.mesh_address(2), 6000))
         listener.listen()
         received = []
@@ -155,7 +136,7 @@ class LabLinks(unittest.TestCase):
 
         thread = threading.Thread(target=take)
         thread.start()
-        sender = socket_in("node1", socket.SOCK_STREAM)
+        sender = self.net.socket_in(1, socket.SOCK_STREAM)
         sender.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sender.connect((self.net.mesh_address(2), 6000))
         sender.sendall(bytes(2_000_000))
@@ -169,12 +150,12 @@ class LabLinks(unittest.TestCase):
         self.assertAlmostEqual(lost / seen, 0.10, delta=0.04)
 
     def test_control_links_are_apart(self):
-        sender = socket_in("node1", socket.SOCK_STREAM)
+        sender = self.net.socket_in(1, socket.SOCK_STREAM)
         sender.settimeout(1.0)
         with self.assertRaises(OSError):
             sender.connect((self.net.control_address(2), 1))
         sender.close()
-        sender = socket_in("node1", socket.SOCK_STREAM)
+        sender = self.net.socket_in(1, socket.SOCK_STREAM)
         sender.settimeout(5.0)
         with self.assertRaises(ConnectionRefusedError):  # reached, and nobody listens
             sender.connect((network.CONTROL_ADDRESS, 1))
