@@ -18,6 +18,14 @@ constexpr double probe_gain = 1.15;
 constexpr double probe_limit = 1.5;
 constexpr double drain_gain = 0.9;
 constexpr double drain_step = 0.7;
+constexpr Duration trip_window = seconds(30);  // clocks drift apart by a millisecond or two in it
+// What a link holds against flows that fill the queue. Links share a bottleneck with others of their node, so each of
+// them counts as a third of a flow.
+constexpr double held_share = 0.5;           // of what was delivered while no queue stood
+constexpr double held_step_bytes = 1400.0 / 3;  // more in flight each round without loss
+constexpr double held_cut = 0.75;
+constexpr double flooded_loss = 0.15;        // far too much is being sent
+constexpr double flooded_cut = 0.5;
 constexpr std::uint32_t feedback_every = 32;  // frames
 constexpr Duration feedback_delay = milliseconds(1);
 
@@ -64,6 +72,8 @@ std::uint32_t Link::on_sent(Instant now, const SentFrame& frame) noexcept {
 void Link::end(Entry& entry, End how) noexcept {
   entry.end = how;
   --inflight_frames_;
+  ++round_ended_;
+  if (how == End::lost) ++round_lost_;
   if (how == End::acknowledged) delivered_bytes_ += entry.frame.frame_bytes;
 }
 
@@ -91,7 +101,7 @@ void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledge
 
 void Link::take_rtt(Instant now, Duration rtt) noexcept {
   if (smoothed_rtt_.ns == 0) {
-    smoothed_rtt_ = rtt_min_[0] = rtt_min_[1] = rtt;
+    smoothed_rtt_ = rtt_least_ = rtt_min_[0] = rtt_min_[1] = rtt;
     rtt_min_since_ = now;
     return;
   }
@@ -101,6 +111,7 @@ void Link::take_rtt(Instant now, Duration rtt) noexcept {
     rtt_min_since_ = now;
   }
   rtt_min_[0] = std::min(rtt_min_[0], rtt);
+  rtt_least_ = std::min(rtt_least_, rtt);
   smoothed_rtt_ = (smoothed_rtt_ * 7 + rtt) / 8;
 }
 
@@ -113,7 +124,7 @@ void Link::take_delay(Instant now, Instant sent, std::uint32_t arrival_us) noexc
     trip_min_since_ = now;
     has_trip_ = true;
   }
-  if (now - trip_min_since_ > rtt_window) {
+  if (now - trip_min_since_ > trip_window) {
     trip_min_us_ = {trip, trip_min_us_[0]};
     trip_min_since_ = now;
   }
@@ -132,7 +143,11 @@ void Link::take_rate(Instant now) noexcept {
   round_at_ = now;
   round_delivered_ = delivered_bytes_;
   is_app_limited_ = false;
-  if (queue_delay_ > delay_target) return drain(sample);
+  const double lost_share = round_ended_ == 0 ? 0 : static_cast<double>(round_lost_) / round_ended_;
+  round_ended_ = round_lost_ = 0;
+  // Where the queue has stood for so long that the least delay holds it too, much loss with long round trips tells.
+  const bool is_flooded = lost_share > flooded_loss && smoothed_rtt_ - rtt_least_ > delay_target;
+  if (queue_delay_ > delay_target || is_flooded) return drain(sample, lost_share);
   // A pause between messages says nothing about the path, unless it was faster than believed.
   if (was_app_limited && sample < rate_) return;
   if (is_starting_) {
@@ -145,17 +160,28 @@ void Link::take_rate(Instant now) noexcept {
   }
   rate_samples_[rate_sample_++ % rate_samples_.size()] = sample;
   const double delivered = *std::max_element(rate_samples_.begin(), rate_samples_.end());
+  held_rate_ = std::max(held_rate_, delivered * held_share);
   // Probe, never far above what was last delivered.
   if (!was_app_limited) rate_ = std::max(rate_floor, std::min(rate_ * probe_gain, delivered * probe_limit));
 }
 
 /// A queue stands on the way: what is delivered is our share of the path, and going a little below it drains the queue
-/// without spiralling down. A link that had little to send is cut step by step, since its share is not known.
-void Link::drain(double delivered) noexcept {
+/// without spiralling down. A link that had little to send is cut step by step, since its share is not known. A queue
+/// that others keep full does not drain: there is a rate at which we stay, which goes by loss.
+void Link::drain(double delivered, double lost_share) noexcept {
   is_starting_ = false;
+  if (held_rate_ == 0) held_rate_ = std::max(rate_floor, delivered * held_share);
+  // One overflow loses packets for a round trip, which may be in two rounds.
+  const bool is_cut = lost_share > 0 && !was_cut_;
+  was_cut_ = is_cut;
+  if (is_cut) {
+    held_rate_ = std::max(rate_floor, held_rate_ * (lost_share > flooded_loss ? flooded_cut : held_cut));
+  } else if (lost_share == 0 && rate_ <= held_rate_) {
+    held_rate_ += held_step_bytes * 1e9 / static_cast<double>(std::max(smoothed_rtt_, milliseconds(2)).ns);
+  }
   rate_samples_[rate_sample_++ % rate_samples_.size()] = delivered;
   const double share = *std::max_element(rate_samples_.begin(), rate_samples_.end());
-  rate_ = std::max({rate_floor, std::min(rate_, share * drain_gain), rate_ * drain_step});
+  rate_ = std::max({rate_floor, held_rate_, std::min(rate_, share * drain_gain), rate_ * drain_step});
 }
 
 Duration Link::timeout() const noexcept {

@@ -6,7 +6,9 @@
 ///
 /// Pacing follows delivery, not loss: random loss does not slow a link down. The rate is the largest recently delivered
 /// rate with a little more to probe, cut while the one-way queueing delay stays above a target; the window is two
-/// rounds of it. The one-way delay leaves congestion on the way back out of the measurement.
+/// rounds of it. The one-way delay leaves congestion on the way back out of the measurement. A flow that fills queues
+/// until they overflow, as TCP does, would take everything from one that yields to delay: the cut ends at a part of the
+/// rate that follows loss in TCP's way, growing slowly and falling when a queue that stands loses packets.
 /// Sources: BBR (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016) for the rate filter, LEDBAT
 /// (RFC 6817) for the delay target.
 #pragma once
@@ -175,7 +177,7 @@ class Link {
   void take_delay(Instant now, Instant sent, std::uint32_t arrival_us) noexcept;
   void take_rtt(Instant now, Duration rtt) noexcept;
   void take_rate(Instant now) noexcept;
-  void drain(double delivered) noexcept;
+  void drain(double delivered, double lost_share) noexcept;
   void advance_oldest() noexcept;
   [[nodiscard]] Duration timeout() const noexcept;
   /// While nothing is known of the round trip the first probe goes out early: a lost first frame waits for it.
@@ -231,6 +233,7 @@ class Link {
   Duration smoothed_rtt_{};
   std::array<Duration, 2> rtt_min_{};  // of this and the previous five seconds
   Instant rtt_min_since_{};
+  Duration rtt_least_{};  // of all: a queue that stands for minutes is no part of the path
   std::array<std::uint32_t, 2> trip_min_us_{};  // least of arrival clock - sending clock, modulo 2^32
   Instant trip_min_since_{};
   bool has_trip_ = false;
@@ -240,6 +243,10 @@ class Link {
   std::size_t rate_sample_ = 0;
   Instant round_at_{};
   std::uint64_t round_delivered_ = 0;
+  std::uint32_t round_ended_ = 0;  // frames, of them
+  std::uint32_t round_lost_ = 0;
+  bool was_cut_ = false;  // held_rate_, in the round before
+  double held_rate_ = 0;  // delay alone does not cut below it
   std::uint32_t flat_rounds_ = 0;
   bool is_starting_ = true;
   bool is_app_limited_ = true;
