@@ -126,6 +126,7 @@ def run_scenario(scenario, arguments):
     start = time.monotonic()
     with routed.RoutedLab(scenario, plan, arguments.seed, settings) as lab:
         lab.start_all()
+        lab.put_packets_first()
         print(f"{plan['name']}: {len(plan['nodes'])} nodes, mesh formed after {time.monotonic() - start:.1f} s",
               file=sys.stderr)
         time.sleep(1.0)  # the heartbeats of the start are over

@@ -5,10 +5,11 @@ with wide links that are no nodes. Bulk TCP flows, each with a congestion contro
 those hosts: first alone, then beside messages published one after the other. Two bottlenecks: node 1's uplink, with
 node 1 as the publisher, and node 1's downlink, with the others publishing in turn. Nodes are not told their rates.
 
-A row: bottleneck; party ("bbr", "cubic" or "corelay"); beside (the others on the link); mbit_alone (the party's rate
-before the messages, with the other TCP flows; for Corelay nothing); mbit (its rate while messages pass: from each publish
-call until the last node has the message); share (of what the link carried); fair_share (1 / parties); kept (mbit over an
-equal part of the link's rate, headers included); ok (kept at least half); messages, mean_ms (until the last node has it).
+A row: bottleneck; party ("bbr", "cubic" or "corelay"); beside (the others on the link); mbit_without (what a TCP flow had
+before the messages, among the TCP flows, and Corelay where there was no TCP); mbit (its rate while messages pass: from
+each publish call until the last node has the message); share (of what the link carried); kept (mbit over the fair share:
+an equal part of the link's rate, or mbit_without where that is less); ok (kept at least half); messages, mean_ms (until
+the last node has it). Rates count headers.
 """
 import argparse
 import itertools
@@ -28,8 +29,8 @@ TARGETS = ["corelayd", "lab_driver"]
 NODES = 16
 SIZE = 8 << 20
 WIDE_MBIT = 1000
-ALONE_S = 4.0
-RAMP_S = 2.0  # of that, not counted
+RAMP_S = 2.0  # of a TCP flow, not counted
+BEFORE_S = 2.0
 TCP_WIRE = 1514 / 1448  # bytes on the wire for one of payload
 PORT = 6000
 
@@ -124,30 +125,33 @@ def publish_for(lab, publishers, seconds, meter):
 
 
 def run_case(lab, bottleneck, controls, seconds):
-    """The rows of one bottleneck with these flows on it."""
+    """Rates before the messages and beside them, and the messages' times, with these flows on the bottleneck."""
     net = lab.network
     hosts = [NODES + 1 + i for i in range(len(controls))]
     flows = [Flow(net, control, *((1, host) if bottleneck == "uplink" else (host, 1)), PORT + i)
              for i, (control, host) in enumerate(zip(controls, hosts))]
     try:
-        time.sleep(RAMP_S)
-        alone = Meter(net, flows, bottleneck)
-        alone.measure(lambda: time.sleep(ALONE_S - RAMP_S))
+        before = Meter(net, flows, bottleneck)
+        if flows:
+            time.sleep(RAMP_S)
+            before.measure(lambda: time.sleep(BEFORE_S))
         meter = Meter(net, flows, bottleneck)
         publishers = itertools.cycle([1] if bottleneck == "uplink" else range(2, NODES + 1))
         times = publish_for(lab, publishers, seconds, meter)
     finally:
         for flow in flows:
             flow.stop()
-    rates, before = meter.mbit(), alone.mbit()
-    fair = 1 / len(rates)
+    return before.mbit() if flows else meter.mbit(), meter.mbit(), times
+
+
+def rows_of(bottleneck, rate_mbit, without, rates, times):
     complete = [ms for ms in times if ms is not None]
     for party, mbit in rates.items():
-        kept = mbit / (net.rate_mbit * fair)
+        kept = mbit / min(rate_mbit / len(rates), without[party])
         yield {"bottleneck": bottleneck, "party": party, "beside": ", ".join(p for p in rates if p != party),
-               "mbit_alone": before[party] if party != "corelay" else None, "mbit": mbit,
-               "share": mbit / sum(rates.values()), "fair_share": fair, "kept": kept, "ok": kept >= 0.5,
-               "messages": len(times), "mean_ms": statistics.mean(complete) if len(complete) == len(times) else None}
+               "mbit_without": without[party], "mbit": mbit, "share": mbit / sum(rates.values()), "kept": kept,
+               "ok": kept >= 0.5, "messages": len(times),
+               "mean_ms": statistics.mean(complete) if len(complete) == len(times) else None}
 
 
 def parse_arguments():
@@ -177,13 +181,18 @@ def main():
     with nodes.Lab(NODES, arguments.rate_mbit, settings=settings, hosts=hosts) as lab:
         lab.network.set_rate(WIDE_MBIT, range(NODES + 1, NODES + hosts + 1))
         lab.start_all()
+        lab.put_packets_first()
         print("mesh formed", file=sys.stderr)
         lab.publish(1, 1 << 20)
         cores = Cores()
-        for bottleneck, case in itertools.product(arguments.bottlenecks, arguments.flows):
-            rows += run_case(lab, bottleneck, case, arguments.seconds)
-            print(f"{bottleneck} with {', '.join(case)}: " + ", ".join(
-                f"{row['party']} {row['mbit']:.1f} Mbit/s" for row in rows[-1 - len(case):]), file=sys.stderr)
+        for bottleneck in arguments.bottlenecks:
+            _, free, times = run_case(lab, bottleneck, [], arguments.seconds)
+            rows += rows_of(bottleneck, arguments.rate_mbit, free, free, times)
+            for case in arguments.flows:
+                before, rates, times = run_case(lab, bottleneck, case, arguments.seconds)
+                rows += rows_of(bottleneck, arguments.rate_mbit, {**before, **free}, rates, times)
+                print(f"{bottleneck} with {', '.join(case)}: " + ", ".join(
+                    f"{party} {mbit:.1f} Mbit/s" for party, mbit in rates.items()), file=sys.stderr)
         others, stolen = cores.share_of_others(), cores.share_stolen()
     if others > 0.15 or stolen > 0.05:
         print(f"this machine was busy: other work took {others:.0%} of its cores, the host {stolen:.0%}", file=sys.stderr)

@@ -7,7 +7,6 @@ rates with bounded queues, delays, jitter, loss. Who is whose neighbour is the s
 neighbours of lower number and nobody else, and takes all of them into its mesh.
 """
 import json
-import os
 import pathlib
 import subprocess
 
@@ -92,22 +91,6 @@ class RoutedLab(nodes.Lab):
 
     def bootstraps(self, number):
         return [other + 1 for other in self.plan["nodes"][number - 1]["neighbours"] if other + 1 < number]
-
-    def start_all(self):
-        super().start_all()
-        self._put_packets_first()
-
-    def _put_packets_first(self):
-        """Threads that carry packets go before those that encode for clients, as on a machine with a core for each:
-        dozens of nodes share a few cores here, and a thread woken would wait for the time slice of another. Where it is
-        not permitted, waited_s() tells what that costs."""
-        for node in self.nodes.values():
-            for task in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir():
-                if int(task.name) == node.process.pid or (task / "comm").read_text().startswith("lcore"):
-                    try:
-                        os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(2))
-                    except PermissionError:
-                        return
 
     def waited_s(self):
         """How long the nodes' threads that carry packets were ready and had no core, all together, since they began."""
