@@ -1,19 +1,20 @@
 """Real nodes against the simulator: the same scenario on both, T50, T99 and bytes side by side.
 
 The nodes are corelayd processes in network namespaces of this machine, behind a userspace router that applies the
-simulator's link model (bench/lab/routed.py, tools/lab). Topology, delays and publishers are the simulated run's; the
-times are from the publish call to the moment at which a node has decoded and verified, by its own clock (the machine's).
+simulator's link model (bench/lab/routed.py, tools/lab). Topology, delays and publishers are the simulated run's;
+times are from the publish call to the moment a node has decoded and verified, by its own clock, which is this
+machine's.
 
 A row: id; nodes; size_bytes; messages; delivered (share of all (message, receiving node) pairs); t50_ms, t99_ms
 (medians over the messages, as the simulator takes them); bytes_sent_per_node (IP packets on a node's uplink for one
-message, mean over the nodes, everything included); sim_t50_ms, sim_t99_ms, sim_bytes; t50_ratio, t99_ratio, bytes_ratio
-(lab / simulator); agrees ("10 %", "15 %" or "no": the worst of the three); late_p99_ms (of packets that left the router,
-against when they were due: the worst message's), late_max_ms; waited_ms (for a core, by a node's lcore, a message);
-void (messages left out); others_cpu (share of this machine's cores that other work took).
+message, mean over the nodes, everything included); sim_t50_ms, sim_t99_ms, sim_bytes; t50_ratio, t99_ratio,
+bytes_ratio (lab over simulator); agrees ("10 %", "15 %" or "no": the worst of the three); late_p99_ms (of packets
+that left the router, against when they were due: the worst message's), late_max_ms; waited_ms (for a core, by a
+node's lcore, a message); void (messages left out); others_cpu (share of this machine's cores that other work took).
 
-A message is void where the router's p99 lateness was above 1 ms, or its p99 turn, the time between two looks at a device,
-or where the host of this virtual machine took more than 2 % of its cores' time away meanwhile. It is left out, whatever
-came of it, and published again. Too many of those, and the run is void: the benchmark fails.
+A message is void where the router's p99 lateness was above 1 ms, or its p99 turn, the time between two looks at a
+device, or where the host of this virtual machine took more than 2 % of its cores' time away meanwhile. It is left
+out, whatever came of it, and published again. Too many of those, and the run is void: the benchmark fails.
 """
 import argparse
 import json
@@ -84,15 +85,15 @@ class Run:
         is_void = max(late, turn) > LATE_MS or stolen > STOLEN
         if self.is_each_shown or len(times) < self.receivers:
             print(f"  {self.plan['name']} from node {publisher + 1}: T50 {t50} ms, T99 {t99} ms, {len(times)} of "
-                  f"{self.receivers} by their traces, {len(result['arrivals'])} by their sidecars; router late p99 {late} "
-                  f"ms, turns {turn} ms, stolen {stolen:.1%}{': void' if is_void else ''}", file=sys.stderr)
+                  f"{self.receivers} by their traces, {len(result['arrivals'])} by their sidecars; router late p99 "
+                  f"{late} ms, turns {turn} ms, stolen {stolen:.1%}{': void' if is_void else ''}", file=sys.stderr)
         if is_void:
             return False
         self.pairs += len(times)
         self.t50.append(t50)
         self.t99.append(t99)
-        for list_of, column in ((self.sent, 0), (self.tcp, 2)):
-            list_of.append(sum(b[column] - a[column] for a, b in zip(before["sent"], after["sent"])) / len(after["sent"]))
+        for figures, column in ((self.sent, 0), (self.tcp, 2)):
+            figures.append(statistics.mean(b[column] - a[column] for a, b in zip(before["sent"], after["sent"])))
         self.late.append(late)
         self.late_max.append(after["late"]["max_ms"])
         self.waited.append((self.lab.waited_s() - waited) * 1e3 / len(after["sent"]))

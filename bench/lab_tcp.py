@@ -5,11 +5,11 @@ with wide links that are no nodes. Bulk TCP flows, each with a congestion contro
 those hosts: first alone, then beside messages published one after the other. Two bottlenecks: node 1's uplink, with
 node 1 as the publisher, and node 1's downlink, with the others publishing in turn. Nodes are not told their rates.
 
-A row: bottleneck; party ("bbr", "cubic" or "corelay"); beside (the others on the link); mbit_without (what a TCP flow had
-before the messages, among the TCP flows, and Corelay where there was no TCP); mbit (its rate while messages pass: from
-each publish call until the last node has the message); share (of what the link carried); kept (mbit over the fair share:
-an equal part of the link's rate, or mbit_without where that is less); ok (kept at least half); messages, mean_ms (until
-the last node has it). Rates count headers.
+A row: bottleneck; party ("bbr", "cubic" or "corelay"); beside (the others on the link); mbit_without (what a TCP flow
+had before the messages, among the TCP flows, and Corelay where there was no TCP); mbit (its rate while messages pass:
+from each publish call until the last node has the message); share (of what the link carried); kept (mbit over the
+fair share: an equal part of the link's rate, or mbit_without where that is less); ok (kept at least half); messages,
+mean_ms (until the last node has it). Rates count headers.
 """
 import argparse
 import itertools
@@ -94,7 +94,8 @@ class Meter:
 
     def mbit(self):
         """{party: Mbit/s, headers included}: the flows and, as what is left, Corelay."""
-        rates = {flow.control: bytes_ * TCP_WIRE * 8e-6 / self.seconds for flow, bytes_ in zip(self.flows, self.of_flows)}
+        rates = {flow.control: received * TCP_WIRE * 8e-6 / self.seconds
+                 for flow, received in zip(self.flows, self.of_flows)}
         return {**rates, "corelay": max(0.0, self.link * 8e-6 / self.seconds - sum(rates.values()))}
 
 
@@ -195,7 +196,8 @@ def main():
                     f"{party} {mbit:.1f} Mbit/s" for party, mbit in rates.items()), file=sys.stderr)
         others, stolen = cores.share_of_others(), cores.share_stolen()
     if others > 0.15 or stolen > 0.05:
-        print(f"this machine was busy: other work took {others:.0%} of its cores, the host {stolen:.0%}", file=sys.stderr)
+        print(f"this machine was busy: other work took {others:.0%} of its cores, the host {stolen:.0%}",
+              file=sys.stderr)
     print(json.dumps({"bench": "lab-tcp", "rows": rows}))
 
 

@@ -99,7 +99,8 @@ class Driver:
         self.process = subprocess.Popen([build_folder() / "bench/lab_driver", TOPIC], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=log, text=True)
         self.events = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self):
         for line in self.process.stdout:
@@ -144,6 +145,9 @@ class Driver:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        self._reader.join()
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 class Lab:
@@ -248,8 +252,8 @@ class Lab:
 
     def put_packets_first(self):
         """Threads that carry packets go before those that encode for clients, as on a machine with a core for each:
-        dozens of nodes share a few cores here, and a thread woken would wait for the time slice of another. Not where the
-        system does not permit it."""
+        dozens of nodes share a few cores here, and a thread woken would wait for the time slice of another. Not where
+        the system does not permit it."""
         for node in self.nodes.values():
             for task in pathlib.Path(f"/proc/{node.process.pid}/task").iterdir():
                 if int(task.name) == node.process.pid or (task / "comm").read_text().startswith("lcore"):

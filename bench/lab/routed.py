@@ -67,6 +67,7 @@ class RoutedNetwork(network.Nodes):
     def close(self):
         self.process.stdin.close()
         self.process.wait(10)
+        self.process.stdout.close()
 
 
 class RoutedLab(nodes.Lab):

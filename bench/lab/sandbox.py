@@ -50,8 +50,8 @@ def _unshare_command():
         if done.returncode == 0:
             return command
         reason = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
-    raise NotPossible("network namespaces with links, shapers and filters cannot be made here: run as root, on a "
-                      f"kernel that allows them ({reason})")
+    raise NotPossible("network namespaces with links, TUN devices, shapers and filters cannot be made here: run as "
+                      f"root, on a kernel that allows them ({reason})")
 
 
 def _take_lock(wait):
@@ -71,6 +71,16 @@ def _take_lock(wait):
 
 def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def check():
+    """Ends the script with NOT_POSSIBLE, and a line that says why, where no lab can be run."""
+    try:
+        _find_tools()
+        _unshare_command()
+    except NotPossible as error:
+        print(f"lab: {error}", file=sys.stderr)
+        sys.exit(NOT_POSSIBLE)
 
 
 def enter(wait=False):

@@ -70,7 +70,8 @@ class Deliveries {
  private:
   void remember(const dataplane::MessageId& id);
   /// `trace` follows the message; none where there are no traces.
-  void hand_out(const std::vector<SubscriberPtr>& clients, const DeliveredMessage& message, const SharedResponse& trace);
+  void hand_out(const std::vector<SubscriberPtr>& clients, const DeliveredMessage& message,
+                const SharedResponse& trace);
 
   boost::asio::io_context& io_;
   boost::asio::strand<boost::asio::thread_pool::executor_type> strand_;

@@ -80,8 +80,8 @@ Expected<void> plan(const Options& options, sim::PropagationScenario scenario) {
   return {};
 }
 
-/// Ahead of everything else on this machine, the nodes' lcores (bench/lab/routed.py) too: a packet is due when it is due. Where that is not permitted the router's
-/// own figures tell whether it mattered.
+/// Ahead of everything else on this machine, the nodes' lcores (bench/lab/nodes.py) too: a packet is due when it is
+/// due. Where that is not permitted the router's own figures tell whether it mattered.
 void go_first() {
   sched_param first{};
   first.sched_priority = 3;
