@@ -21,7 +21,7 @@ constexpr double drain_step = 0.7;
 constexpr Duration trip_window = seconds(30);  // clocks drift apart by a millisecond or two in it
 // What a link holds against flows that fill the queue. Links share a bottleneck with others of their node, so each of
 // them counts as a third of a flow.
-constexpr double held_share = 0.5;           // of what was delivered while no queue stood
+constexpr double held_share = 0.4;           // of what was delivered while no queue stood
 constexpr double held_step_bytes = 1400.0 / 3;  // more in flight each round without loss
 constexpr double held_cut = 0.75;
 constexpr double flooded_loss = 0.15;        // far too much is being sent
