@@ -183,5 +183,5 @@ def main():
 
 if __name__ == "__main__":
     if not {"-h", "--help"}.intersection(sys.argv):
-        sandbox.enter()
+        sandbox.enter(needs_tun=True)
     main()

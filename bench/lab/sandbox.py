@@ -24,11 +24,13 @@ PROBE = """
 mount -t tmpfs lab /run && mkdir /run/netns && ip netns add probe && nsenter --net=/run/netns/probe true
 ip link set lo up && ip link add name bridge0 type bridge && ip link add name veth0 type veth peer name veth1
 ip link set veth1 master bridge0 up && ip link set veth0 up
-ip tuntap add dev tun0 mode tun
 tc qdisc add dev veth0 root tbf rate 1mbit burst 4000 limit 20000
 nft 'table netdev probe { chain arriving {
   type filter hook ingress device "veth0" priority 0; numgen random mod 100 < 1 counter drop; }; }'
 """
+
+
+PROBE_TUN = "ip tuntap add dev tun0 mode tun\n"  # of routed.py
 
 
 class NotPossible(Exception):
@@ -42,16 +44,17 @@ def _find_tools():
         raise NotPossible(f"not found: {', '.join(missing)}. Run tools/setup")
 
 
-def _unshare_command():
+def _unshare_command(needs_tun):
     """The unshare call that works here: as root, or by a user namespace."""
+    probe = PROBE + (PROBE_TUN if needs_tun else "")
     base = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     for command in ([base] if os.geteuid() == 0 else []) + [base[:1] + ["--map-root-user"] + base[1:]]:
-        done = subprocess.run([*command, "sh", "-ec", PROBE], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run([*command, "sh", "-ec", probe], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode == 0:
             return command
         reason = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
-    raise NotPossible("network namespaces with links, TUN devices, shapers and filters cannot be made here: run as "
-                      f"root, on a kernel that allows them ({reason})")
+    raise NotPossible(f"network namespaces with links, {'TUN devices, ' if needs_tun else ''}shapers and filters cannot "
+                      f"be made here: run as root, on a kernel that allows them ({reason})")
 
 
 def _take_lock(wait):
@@ -73,19 +76,20 @@ def _die_with_parent():
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def check():
+def check(needs_tun=False):
     """Ends the script with NOT_POSSIBLE, and a line that says why, where no lab can be run."""
     try:
         _find_tools()
-        _unshare_command()
+        _unshare_command(needs_tun)
     except NotPossible as error:
         print(f"lab: {error}", file=sys.stderr)
         sys.exit(NOT_POSSIBLE)
 
 
-def enter(wait=False):
+def enter(wait=False, needs_tun=False):
     """Returns inside the sandbox; outside it never returns: it runs the script again in there and exits with its code.
-    `wait`: wait for a running lab to end (tests) instead of refusing (a person's command)."""
+    `wait`: wait for a running lab to end (tests) instead of refusing (a person's command). `needs_tun`: for
+    routed.py."""
     if os.environ.get(INSIDE) == "1":
         del os.environ[INSIDE]
         subprocess.run(["mount", "-t", "tmpfs", "lab", "/run"], check=True)
@@ -95,7 +99,7 @@ def enter(wait=False):
     try:
         _find_tools()
         lock = _take_lock(wait)
-        command = _unshare_command()
+        command = _unshare_command(needs_tun)
     except NotPossible as error:
         print(f"lab: {error}", file=sys.stderr)
         sys.exit(NOT_POSSIBLE)

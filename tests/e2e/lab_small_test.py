@@ -81,11 +81,11 @@ def leftovers_of_a_killed_lab(number):
 
 if __name__ == "__main__":
     if os.environ.get(sandbox.INSIDE) != "1":
-        sandbox.check()
+        sandbox.check(needs_tun=True)
         for which in (signal.SIGINT, signal.SIGKILL):
             left = leftovers_of_a_killed_lab(which)
             if left:
                 sys.exit(f"after {which.name} these were left: {left}")
             print(f"{which.name}: nothing left", file=sys.stderr)
-    sandbox.enter(wait=True)
+    sandbox.enter(wait=True, needs_tun=True)
     unittest.main()
