@@ -51,7 +51,8 @@ def parse_arguments():
     parser.add_argument("--messages", type=int, default=0, help="in place of the scenario's")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for every node")
     parser.add_argument("--each", action="store_true", help="show every message")
-    parser.add_argument("--smoke", action="store_true", help="three messages of L2, which count also where the router was late")
+    parser.add_argument("--smoke", action="store_true",
+                        help="three messages of L2, which count also where the router was late")
     parser.add_argument("--keep-logs", metavar="FOLDER", help="copy the nodes' logs there at the end")
     arguments = parser.parse_args()
     if arguments.smoke:

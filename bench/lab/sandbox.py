@@ -53,8 +53,8 @@ def _unshare_command(needs_tun):
         if done.returncode == 0:
             return command
         reason = (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]
-    raise NotPossible(f"network namespaces with links, {'TUN devices, ' if needs_tun else ''}shapers and filters cannot "
-                      f"be made here: run as root, on a kernel that allows them ({reason})")
+    raise NotPossible(f"network namespaces with links, {'TUN devices, ' if needs_tun else ''}shapers and filters "
+                      f"cannot be made here: run as root, on a kernel that allows them ({reason})")
 
 
 def _take_lock(wait):
