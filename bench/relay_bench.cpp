@@ -6,6 +6,7 @@
 /// at the sinks per second of the measured thread's CPU time. Prints {"bench":"relay","rows":[...]}.
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -76,7 +77,11 @@ void relay_plainly(const LoopbackSocket& in, std::span<const std::unique_ptr<Loo
   const ThreadTime before = own_thread_time();
   while (!stop.load(std::memory_order_relaxed)) {
     const int got = recvmmsg(in.fd(), burst_of.headers.data(), burst_max, MSG_DONTWAIT, nullptr);
-    if (got <= 0) continue;
+    if (got <= 0) {
+      pollfd readable{in.fd(), POLLIN, 0};
+      poll(&readable, 1, 10);
+      continue;
+    }
     for (int i = 0; i < got; ++i) burst_of.vectors[static_cast<std::size_t>(i)].iov_len = datagram_bytes;
     for (const auto& socket : out) {
       for (int sent = 0; sent < got;) {
@@ -158,7 +163,7 @@ Rate run_relay(BackendChoice backend, std::string& name, const RelayParams& para
   config.bind_address = "127.0.0.1";
   config.port = 0;
   config.backend = backend;
-  config.idle = IdleMode::spin;
+  config.idle = IdleMode::polite;
   config.spin_us = 5;
   auto relay = Dataplane::start(config, nullptr);
   CHECK(relay);

@@ -19,7 +19,7 @@ using namespace dataplane;
 namespace {
 
 constexpr PeerIndex upstream_session = 0;
-constexpr std::uint32_t in_flight_max = 736;     // frames of the upstream not yet acknowledged: 16 runs
+constexpr std::uint32_t in_flight_max = 2048;     // frames of the upstream not yet acknowledged
 constexpr std::size_t frames_per_turn = 4;        // of one generation, then the next
 constexpr std::size_t messages_behind_max = 2;    // how far the slowest sink may lag behind the upstream
 constexpr std::uint32_t answer_after_frames = 64;
@@ -154,7 +154,8 @@ std::uint64_t World::run(std::span<const UpstreamMessage> messages) {
   }
   Instant moved = read_clock();
   while (!is_done()) {
-    bool is_moving = feed(messages);
+    bool is_moving = false;
+    while (feed(messages)) is_moving = true;
     hear_upstream();
     for (std::size_t i = 0; i < sinks_.size(); ++i) is_moving |= hear_sink(i, messages) != 0;
     const Instant now = read_clock();

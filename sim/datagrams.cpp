@@ -77,11 +77,11 @@ void Simulator::State::transmit(NodeIndex n, const dataplane::TxItem& item) {
   CHECK(item.frame_bytes + dataplane::datagram_overhead_bytes <= scenario.relay.path_mtu_bytes);
   if (node.sessions != nullptr) {
     datagram.bytes = static_cast<std::uint16_t>(
-        node.sessions->seal(item.peer, {item.frame, item.frame_bytes}, datagram.data.data()));
+        node.sessions->seal(item.peer, item.bytes(), datagram.data.data()));
     CHECK(datagram.bytes != 0);
   } else {
     datagram.bytes = item.frame_bytes;
-    std::memcpy(datagram.data.data(), item.frame, item.frame_bytes);
+    std::memcpy(datagram.data.data(), item.bytes().data(), item.frame_bytes);
   }
   const std::size_t bytes = item.frame_bytes + scenario.link.packet_overhead_bytes;
   node.counters->add(Counter::tx_datagrams_total);

@@ -352,7 +352,7 @@ void CorelayRouter::transmit(NodeId n, const dataplane::TxItem& item) {
       topology.is_silent(n) ||
       (topology.is_polluter(n) && net_.scenario.pollution == Pollution::never_forwards);
   if (is_mute && is_data) return;
-  Bytes frame{item.frame, item.frame_bytes};
+  Bytes frame = item.bytes();
   if (topology.is_polluter(n)) frame = altered(frame);
   const std::size_t elided = kind == FrameKind::coded ? params_.shard_bytes_elided : 0;
   const std::size_t bytes = frame.size() + elided + packet_overhead_bytes;

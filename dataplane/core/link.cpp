@@ -30,32 +30,36 @@ void Link::reset(Instant now) noexcept {
   *this = Link(std::move(log));
   rate_ = start_rate;
   round_at_ = rtt_min_since_ = timer_base_ = pace_at_ = now;
+  set_pace();
 }
 
-std::size_t Link::window_frames() const noexcept {
-  if (smoothed_rtt_.ns == 0) return window_start;
+/// What each frame needs of rate and round trip, worked out when they change.
+void Link::set_pace() noexcept {
+  const double rate = std::max(is_starting_ ? rate_ * 2.0 : rate_, rate_floor);
+  ns_per_byte_ = 1e9 / rate;
+  if (smoothed_rtt_.ns == 0) {
+    window_ = window_start;
+    return;
+  }
   // Queueing on the way out is held by the rate, not here; a long way back must not close the window.
   const double round = static_cast<double>(smoothed_rtt_.ns + milliseconds(2).ns) * 1e-9;
   const double frames = 1.5 * rate_ * round / 1400.0;
-  return std::clamp(static_cast<std::size_t>(frames), window_floor, log_.size() - 64);
+  window_ = std::clamp(static_cast<std::size_t>(frames), window_floor, log_.size() - 64);
 }
 
 std::size_t Link::room(Instant now, std::size_t wanted) const noexcept {
   if (pace_at_ > now || !has_log_room() || probes_unanswered_ >= 3) return 0;
-  const std::size_t window = window_frames();
-  if (inflight_frames_ >= window) return 0;
+  if (inflight_frames_ >= window_) return 0;
   const std::size_t log_left = log_.size() - (next_sequence_ - oldest_);
-  return std::min({wanted, window - inflight_frames_, log_left, run_frames});
+  return std::min({wanted, window_ - inflight_frames_, log_left, run_frames});
 }
 
 std::uint32_t Link::on_sent(Instant now, const SentFrame& frame) noexcept {
   if (inflight_frames_ == 0) timer_base_ = now;
   ++inflight_frames_;
-  const double rate = std::max(is_starting_ ? rate_ * 2.0 : rate_, rate_floor);
-  const double cost_ns = static_cast<double>(frame.frame_bytes + 60) * 1e9 / rate;
+  const Duration cost{static_cast<std::int64_t>((frame.frame_bytes + 60) * ns_per_byte_)};
   // After a pause, pacing owes no more than a millisecond, or one run on a slow path.
-  const Duration burst = std::max(pace_burst, Duration{static_cast<std::int64_t>(cost_ns) * 16});
-  pace_at_ = std::max(pace_at_, now - burst) + Duration{static_cast<std::int64_t>(cost_ns)};
+  pace_at_ = std::max(pace_at_, now - std::max(pace_burst, cost * 16)) + cost;
   Entry& entry = entry_of(next_sequence_);
   entry = {frame, now, End::pending};
   return static_cast<std::uint32_t>(next_sequence_++);
@@ -87,6 +91,7 @@ void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledge
     }
   }
   if (bytes != 0) take_rate(now);
+  set_pace();
 }
 
 void Link::take_rtt(Instant now, Duration rtt) noexcept {

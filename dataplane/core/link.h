@@ -180,7 +180,7 @@ class Link {
   [[nodiscard]] Duration timeout() const noexcept;
   /// While nothing is known of the round trip the first probe goes out early: a lost first frame waits for it.
   [[nodiscard]] static constexpr Duration first_probe_after() noexcept { return milliseconds(25); }
-  [[nodiscard]] std::size_t window_frames() const noexcept;
+  void set_pace() noexcept;
 
   /// The neighbour answered a probe of `probed_at` without naming the last frames sent before it:
   /// it has not had them, and no later frame would show the gap.
@@ -244,6 +244,8 @@ class Link {
   bool is_starting_ = true;
   bool is_app_limited_ = true;
   Instant pace_at_{};
+  double ns_per_byte_ = 0;
+  std::size_t window_ = 0;  // frames
 
   std::uint64_t highest_received_ = 0;
   Instant highest_received_at_{};

@@ -13,6 +13,7 @@
 
 #include "codec/check.h"
 #include "dataplane/command.h"
+#include "dataplane/core/frame.h"
 #include "dataplane/event.h"
 
 namespace corelay::dataplane {
@@ -21,10 +22,19 @@ inline constexpr std::size_t frame_bytes_max = 2048 - 64;
 
 /// A frame for one peer. Consecutive items to one peer of equal size form a run; the last of a run may be shorter.
 struct TxItem {
-  const std::uint8_t* frame = nullptr;
-  std::uint16_t frame_bytes = 0;
+  std::uint8_t* frame = nullptr;
+  std::uint32_t sequence = 0;
+  std::uint16_t frame_bytes : 15 = 0;
+  std::uint16_t is_numbered : 1 = 0;
   PeerIndex peer = peer_none;
+
+  /// The frame as this peer is to get it, until bytes() of another item with the same frame.
+  [[nodiscard]] Bytes bytes() const noexcept {
+    if (is_numbered != 0) set_sequence(frame, sequence);
+    return {frame, frame_bytes};
+  }
 };
+static_assert(sizeof(TxItem) == 16);
 
 class Outbox {
  public:
@@ -73,10 +83,14 @@ class Outbox {
     return memory_.get() + frames_used_++ * slot_bytes + (64 - 24);
   }
 
-  /// Sends the first `frame_bytes` of a taken frame to `peer`; one frame may go to many peers. Needs items_left().
-  void send(PeerIndex peer, const std::uint8_t* frame, std::size_t frame_bytes) noexcept {
-    CHECK(items_.size() < frames_max_ * 4 && frame_bytes <= frame_bytes_max);
-    items_.push_back({frame, static_cast<std::uint16_t>(frame_bytes), peer});
+  /// Sends the first `frame_bytes` of a taken frame to `peer`. Needs items_left().
+  void send(PeerIndex peer, std::uint8_t* frame, std::size_t frame_bytes) noexcept {
+    append({frame, 0, static_cast<std::uint16_t>(frame_bytes & 0x7fff), 0, peer});
+  }
+
+  /// The same under a link sequence of that peer's: one frame may so go to many peers.
+  void send_numbered(PeerIndex peer, std::uint8_t* frame, std::size_t frame_bytes, std::uint32_t sequence) noexcept {
+    append({frame, sequence, static_cast<std::uint16_t>(frame_bytes & 0x7fff), 1, peer});
   }
 
   /// False when there is no room.
@@ -90,6 +104,11 @@ class Outbox {
   [[nodiscard]] std::span<const Event> events() const noexcept { return events_; }
 
  private:
+  void append(const TxItem& item) noexcept {
+    CHECK(items_.size() < frames_max_ * 4 && item.frame_bytes <= frame_bytes_max);
+    items_.push_back(item);
+  }
+
   static constexpr std::size_t slot_bytes = 2048;
   struct Free {
     void operator()(std::uint8_t* p) const noexcept { std::free(p); }

@@ -352,7 +352,11 @@ std::size_t Relay::State::send_coded(Instant now, std::uint32_t slot, std::uint8
     Generation& generation = messages.generation(message, g);
     std::size_t count = can_give(now, message, generation, flow, generation.flows[f]);
     if (count == 0) continue;
-    count = std::min({count, budget - sent, each});
+    if (out.items_left() == 0) {  // the others' share of what was made took it
+      is_outbox_short = true;
+      break;
+    }
+    count = std::min({count, budget - sent, each, out.items_left()});
     if (!generation.is_decoded) {
       sent += send_recoded(now, slot, g, f, count, out);
     } else if (message.is_own && generation.next_systematic < message.header.k) {
@@ -373,7 +377,8 @@ std::size_t Relay::State::send_systematic(Instant now, std::uint32_t slot, std::
     std::uint8_t* frame = out.take_frame();
     const std::uint16_t row = generation.next_systematic++;
     std::memcpy(frame + frame_prefix_bytes + seed_bytes, generation.rows[row], message.header.shard_bytes);
-    ship(now, slot, g, f, frame, CodedForm::systematic, row, out);
+    begin_coded(message, g, CodedForm::systematic, row, frame);
+    ship(now, slot, g, f, frame, seed_bytes, out);
   }
   counters.add(Counter::tx_systematic_total, count);
   return count;
@@ -390,10 +395,11 @@ std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::siz
     seeds[i] = rng.next();
     frames[i] = out.take_frame();
     payloads[i] = frames[i] + frame_prefix_bytes + seed_bytes;
+    begin_coded(message, g, CodedForm::seed, seeds[i], frames[i]);
   }
   codec::encode({seeds.data(), count}, {generation.rows.data(), message.header.k}, {payloads.data(), count},
                 message.header.shard_bytes);
-  for (std::size_t i = 0; i < count; ++i) ship(now, slot, g, f, frames[i], CodedForm::seed, seeds[i], out);
+  ship_all(now, slot, g, f, {frames.data(), count}, seed_bytes, out);
   return count;
 }
 
@@ -421,30 +427,58 @@ std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::siz
   for (std::size_t i = 0; i < count; ++i) {
     frames[i] = out.take_frame();
     outputs[i] = frames[i] + frame_prefix_bytes;
+    begin_coded(message, g, CodedForm::vector, 0, frames[i]);
   }
   codec::recode(rng, {rows.data(), used}, {outputs.data(), count}, k + message.header.shard_bytes);
-  for (std::size_t i = 0; i < count; ++i) ship(now, slot, g, f, frames[i], CodedForm::vector, 0, out);
-  counters.add(Counter::tx_recoded_total, count);
+  counters.add(Counter::tx_recoded_total, ship_all(now, slot, g, f, {frames.data(), count}, k, out));
   return count;
 }
 
-void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f, std::uint8_t* frame,
-                        CodedForm form, std::uint64_t seed, Outbox& out) noexcept {
-  Message& message = messages[slot];
-  Flow& flow = message.flows[f];
-  GenerationFlow& part = messages.generation(message, g).flows[f];
-  const std::size_t vector_bytes = form == CodedForm::vector ? message.header.k : seed_bytes;
-  const std::size_t bytes = frame_prefix_bytes + vector_bytes + message.header.shard_bytes;
+/// What a coded frame carries is the same for every neighbour; its link sequence comes when it is shipped.
+void Relay::State::begin_coded(const Message& message, std::size_t g, CodedForm form, std::uint64_t seed,
+                               std::uint8_t* frame) noexcept {
   CodedFrame coded;
   coded.form = form;
   coded.generation = static_cast<std::uint16_t>(g);
   coded.tag = message.tag;
   coded.seed = seed;
-  const std::size_t charged = bytes + params.shard_bytes_elided;
-  coded.sequence = peers[flow.peer].link.on_sent(
-      now, {slot, message.epoch, coded.generation, static_cast<std::uint16_t>(charged), f,
-            static_cast<std::uint8_t>(FrameKind::coded)});
   write_coded_prefix(coded, frame);
+}
+
+/// Ships combinations to the neighbour they were made for and, where links are so fast that making them is what takes
+/// time, to all others that lack some and may have them now. Returns the frames shipped.
+std::size_t Relay::State::ship_all(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f,
+                                   std::span<std::uint8_t* const> frames, std::size_t vector_bytes,
+                                   Outbox& out) noexcept {
+  Message& message = messages[slot];
+  Generation& generation = messages.generation(message, g);
+  for (std::uint8_t* const frame : frames) ship(now, slot, g, f, frame, vector_bytes, out);
+  std::size_t shipped = frames.size();
+  if (outputs_each_turn(peers[message.flows[f].peer].link) == 1) return shipped;
+  for (std::uint8_t other = 0; other < message.flow_count; ++other) {
+    const Flow& flow = message.flows[other];
+    if (!flow.is_queued || generation.flows[other].deficit == 0) continue;
+    const Link& link = peers[flow.peer].link;
+    if (outputs_each_turn(link) == 1) continue;
+    std::size_t count = std::min({frames.size(), allowed(message, flow), out.items_left()});
+    if (count != 0) count = std::min(count, link.room(now, count));
+    if (count != 0) count = std::min(count, can_give(now, message, generation, flow, generation.flows[other]));
+    for (std::size_t i = 0; i < count; ++i) ship(now, slot, g, other, frames[i], vector_bytes, out);
+    shipped += count;
+  }
+  return shipped;
+}
+
+void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f, std::uint8_t* frame,
+                        std::size_t vector_bytes, Outbox& out) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  GenerationFlow& part = messages.generation(message, g).flows[f];
+  const std::size_t bytes = frame_prefix_bytes + vector_bytes + message.header.shard_bytes;
+  const std::size_t charged = bytes + params.shard_bytes_elided;
+  const std::uint32_t sequence = peers[flow.peer].link.on_sent(
+      now, {slot, message.epoch, static_cast<std::uint16_t>(g), static_cast<std::uint16_t>(charged), f,
+            static_cast<std::uint8_t>(FrameKind::coded)});
   if (params.rate_bytes_per_second_max != 0) {
     const std::size_t on_wire = charged + packet_overhead_bytes;
     const auto cost_ns = static_cast<std::int64_t>(on_wire * 1'000'000'000 / params.rate_bytes_per_second_max);
@@ -454,7 +488,7 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
   if (++part.given == given_max * message.header.k) part.given_at = quarters(now);
   ++flow.inflight;
   if (flow.state == PeerState::unheard && flow.start_left != 0) --flow.start_left;
-  out.send(flow.peer, frame, bytes);
+  out.send_numbered(flow.peer, frame, bytes, sequence);
   counters.add(Counter::tx_coded_total);
 }
 

@@ -160,8 +160,12 @@ struct Relay::State {
                            Outbox& out) noexcept;
   std::size_t send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
                            Outbox& out) noexcept;
-  void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::uint8_t* frame, CodedForm form,
-            std::uint64_t seed, Outbox& out) noexcept;
+  static void begin_coded(const Message& message, std::size_t g, CodedForm form, std::uint64_t seed,
+                          std::uint8_t* frame) noexcept;
+  std::size_t ship_all(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow,
+                       std::span<std::uint8_t* const> frames, std::size_t vector_bytes, Outbox& out) noexcept;
+  void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::uint8_t* frame,
+            std::size_t vector_bytes, Outbox& out) noexcept;
   void queue_bulk(std::uint32_t slot, std::uint8_t flow) noexcept;
   void queue_urgent(std::uint32_t slot, std::uint8_t flow) noexcept;
   void queue_status(Instant now, std::uint32_t slot, std::uint8_t flow, Duration within) noexcept;

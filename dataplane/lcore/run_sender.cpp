@@ -64,7 +64,7 @@ bool RunSender::append(const TxItem& item) noexcept {
   if (index == no_run) return false;
 
   Open& open = open_[index];
-  const std::size_t sealed = sessions_.seal(item.peer, {item.frame, item.frame_bytes}, open.write);
+  const std::size_t sealed = sessions_.seal(item.peer, item.bytes(), open.write);
   if (sealed == 0) {
     counters_.add(Counter::drop_tx_error_total);
     return true;

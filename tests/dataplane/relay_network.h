@@ -184,7 +184,8 @@ class Network {
         leaves = node.uplink_free;
       }
       if (rng_.chance(config_.loss)) continue;
-      auto frame = std::make_shared<std::vector<std::uint8_t>>(item.frame, item.frame + item.frame_bytes);
+      const Bytes bytes = item.bytes();
+      auto frame = std::make_shared<std::vector<std::uint8_t>>(bytes.begin(), bytes.end());
       if (tamper) tamper(i, item.peer, *frame);
       if (const auto at = captured_.find({i, item.peer}); at != captured_.end()) {
         at->second.push_back(std::move(*frame));
