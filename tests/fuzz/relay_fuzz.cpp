@@ -57,13 +57,18 @@ class Hostile {
     input_ = input_.subspan(1);
     return value;
   }
-  std::uint16_t pair() { return static_cast<std::uint16_t>(byte() << 8 | byte()); }
+  // One byte a statement throughout: compilers choose the order within one, and a corpus must mean the same to all.
+  std::uint16_t pair() {
+    const unsigned high = byte();
+    return static_cast<std::uint16_t>(high << 8 | byte());
+  }
   std::size_t which() { return byte() % messages_.size(); }
 
   void step() {
     switch (byte() % 10) {
       case 0: {
-        const std::size_t bytes = std::min<std::size_t>(byte(), input_.size());
+        std::size_t bytes = byte();
+        bytes = std::min(bytes, input_.size());
         network_.inject(liar, relay, {input_.begin(), input_.begin() + static_cast<std::ptrdiff_t>(bytes)});
         input_ = input_.subspan(bytes);
         break;
@@ -98,7 +103,10 @@ class Hostile {
   /// One shard, of the right bytes or of others.
   void give() {
     const std::size_t at = which();
-    liar_.give(relay, messages_[at], byte() % 48, byte(), payloads_[byte() % 4 == 0 ? which() : at]);
+    const std::size_t g = byte() % 48;
+    const std::size_t row = byte();
+    const std::size_t from = byte() % 4 == 0 ? which() : at;
+    liar_.give(relay, messages_[at], g, row, payloads_[from]);
   }
 
   void status() {
