@@ -33,9 +33,12 @@ struct Wrong {
   std::string what;
 };
 
+/// Up to 10^12, so that as milliseconds it is still a time in nanoseconds.
 double real(const toml::node& node, const std::string& name) {
-  if (const auto value = node.value<double>()) return *value;
-  throw Wrong{fmt::format("{} must be a number", name)};
+  constexpr double most = 1e12;
+  const auto value = node.value<double>();
+  if (value && *value >= 0 && *value <= most) return *value;  // a NaN is neither
+  throw Wrong{fmt::format("{} must be a number, 0 to 10^12", name)};
 }
 
 std::size_t whole(const toml::node& node, const std::string& name) {
@@ -44,9 +47,15 @@ std::size_t whole(const toml::node& node, const std::string& name) {
   return static_cast<std::size_t>(*value);
 }
 
+std::uint16_t whole_in(const toml::node& node, const std::string& name, std::uint16_t least, std::uint16_t most) {
+  const std::size_t value = whole(node, name);
+  if (value >= least && value <= most) return static_cast<std::uint16_t>(value);
+  throw Wrong{fmt::format("{} must be {} to {}", name, least, most)};
+}
+
 double share(const toml::node& node, const std::string& name) {
   const double value = real(node, name);
-  if (value < 0 || value > 1) throw Wrong{fmt::format("{} must be a share, 0 to 1", name)};
+  if (value > 1) throw Wrong{fmt::format("{} must be a share, 0 to 1", name)};
   return value;
 }
 
@@ -183,11 +192,11 @@ Fields relay_fields() {
   return {
       {"shards_target",
        [](auto& s, const auto& node, const auto& path) {
-         s.relay.shards_target = static_cast<std::uint16_t>(whole(node, path));
+         s.relay.shards_target = whole_in(node, path, 1, 128);
        }},
       {"path_mtu_bytes",
        [](auto& s, const auto& node, const auto& path) {
-         s.relay.path_mtu_bytes = static_cast<std::uint16_t>(whole(node, path));
+         s.relay.path_mtu_bytes = whole_in(node, path, 576, 1972);
        }},
       {"redundancy",
        [](auto& s, const auto& node, const auto& path) { s.relay.redundancy = real(node, path); }},
@@ -290,6 +299,7 @@ Expected<PropagationScenario> parse_scenario(std::string_view toml, std::string_
     if (latency.weights.size() != latency.regions.size() ||
         latency.matrix_ms.size() != latency.regions.size() * latency.regions.size())
       return wrong("latency: there must be a weight for each region and a delay for each pair");
+    if (latency.regions.size() > 200) return wrong("latency: there may be 200 regions");
     return scenario;
   } catch (const toml::parse_error& error) {
     return wrong(fmt::format("line {}: {}", error.source().begin.line, error.description()));

@@ -17,10 +17,17 @@
 
 namespace corelay::libp2p {
 
+// Sanitizers slow handshakes down; tests of the timeouts themselves set their own.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+inline constexpr int slowdown = 5;
+#else
+inline constexpr int slowdown = 1;
+#endif
+
 inline HostConfig quick_config() {
   HostConfig config;
-  config.dial_timeout = std::chrono::milliseconds(3000);
-  config.negotiate_timeout = std::chrono::milliseconds(3000);
+  config.dial_timeout = slowdown * std::chrono::milliseconds(3000);
+  config.negotiate_timeout = slowdown * std::chrono::milliseconds(3000);
   return config;
 }
 
@@ -48,7 +55,7 @@ class HostTest : public ::testing::Test {
  protected:
   /// Runs the loop until `is_done` or the limit.
   [[nodiscard]] bool run_until(const std::function<bool()>& is_done,
-                               std::chrono::seconds limit = std::chrono::seconds(20)) {
+                               std::chrono::seconds limit = slowdown * std::chrono::seconds(20)) {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!is_done()) {
       if (std::chrono::steady_clock::now() > end) return false;

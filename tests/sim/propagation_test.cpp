@@ -268,7 +268,9 @@ TEST(ScenarioToml, nonsense_is_refused_in_words) {
   for (const char* text :
        {"nodes = -1", "nodes = \"many\"", "[loss]\nrandom = 1.5", "bandwidth = []", "[degree",
         "[latency]\nregions = [\"a\"]", "[latency]\nmin_ms = 5.0\nmax_ms = 1.0",
-        "[fault]\npollution = \"lies\"", "[[bandwidth]]\nup_mbps = 0"}) {
+        "[fault]\npollution = \"lies\"", "[[bandwidth]]\nup_mbps = 0", "[[bandwidth]]\nup_mbps = nan",
+        "[latency]\nconstant_ms = inf", "[latency]\njitter_ms = -1.0", "[loss]\nrandom = nan",
+        "[relay]\nshards_target = 65537", "[relay]\nshards_target = 0", "[relay]\npath_mtu_bytes = 66936"}) {
     const auto wrong = parse_scenario(text, "x.toml");
     EXPECT_FALSE(wrong.has_value()) << text;
   }
