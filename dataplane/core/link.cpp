@@ -27,7 +27,6 @@ constexpr double held_cut = 0.75;
 constexpr double flooded_loss = 0.15;        // far too much is being sent
 constexpr double flooded_cut = 0.5;
 constexpr std::uint32_t feedback_every = 32;  // frames
-constexpr Duration feedback_delay = milliseconds(1);
 
 }  // namespace
 
@@ -233,7 +232,7 @@ bool Link::on_received(Instant now, std::uint32_t wire_sequence) noexcept {
     word |= bit;
   }
   ++unacknowledged_;
-  want_feedback(unacknowledged_ >= feedback_every ? now : now + feedback_delay);
+  want_feedback(unacknowledged_ >= feedback_every ? now : now + feedback_wait());
   return true;
 }
 

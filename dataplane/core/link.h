@@ -153,6 +153,10 @@ class Link {
   /// The bitmap words to send, at least those that cover all frames not yet acknowledged.
   [[nodiscard]] std::span<const std::uint64_t> ack_words() const noexcept;
   [[nodiscard]] std::uint32_t unacknowledged() const noexcept { return unacknowledged_; }
+  /// How long feedback on what arrives may wait for more: a tenth of the round trip, 1 to 10 ms.
+  [[nodiscard]] Duration feedback_wait() const noexcept {
+    return std::clamp(smoothed_rtt_ / 10, milliseconds(1), milliseconds(10));
+  }
   /// A feedback frame is being written: returns its number.
   std::uint32_t on_feedback_sent() noexcept;
   /// When a feedback frame is due: never, or at the latest then.

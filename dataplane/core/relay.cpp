@@ -242,8 +242,9 @@ void Relay::State::take(Instant, const Release& command) noexcept {
 
 void Relay::State::take(Instant, const SetTrace& command) noexcept { is_tracing = command.on; }
 
-/// Gives every next hop of the route a flow in the message, with its start allowance, and has the
-/// message announced (or, when it travels whole, sent) to those that have not heard of it.
+/// Gives every next hop of the route a flow in the message, with its start allowance, and has the message announced to
+/// all of them: also to the one it came from, which lacks what reaches us on other ways and only tells those that
+/// announced it how much. One that travels whole is sent to the others.
 void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept {
   Message& message = messages[slot];
   const bool has_rivals = messages.has_rivals(slot);
@@ -262,7 +263,7 @@ void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex 
     flow.announce_wait = announce_wait_min;
     flow.generation = static_cast<std::uint16_t>(rng.below(message.header.generations));
     flow.needs_single = message.is_single && message.single_row != nullptr && flow.peer != except;
-    flow.needs_announce = !message.is_single && flow.peer != except;
+    flow.needs_announce = !message.is_single;
     if (flow.needs_single || flow.needs_announce) queue_urgent(slot, f);
   }
 }

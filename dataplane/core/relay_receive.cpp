@@ -169,7 +169,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     trace(message, from, ShardTrace::after_complete);
     return queue_status(now, slot, f, microseconds(0));
   }
-  queue_status(now, slot, f, milliseconds(1));
+  queue_status(now, slot, f, peers[from].link.feedback_wait());
   absorb(now, slot, f, *coded);
 }
 

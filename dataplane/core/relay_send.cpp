@@ -23,7 +23,11 @@ constexpr std::size_t seed_bytes = 8;
 constexpr Duration weigh_every_min = microseconds(250);
 constexpr Duration weigh_every_max = milliseconds(20);
 constexpr float fade = 0.93f;
-constexpr double asked_twice = 16;  // the last shards of a message: one lost would cost a round trip
+constexpr double asked_twice = 8;   // the last shards of a message: one lost would cost a round trip
+constexpr double asked_at_first = 64;
+constexpr double asked_each_new = 2;  // for each packet that was new within about a round trip
+constexpr double even_part = 0.3;     // of what is asked: the rest goes by what each neighbour brought lately
+constexpr std::uint16_t inflight_to_equals = 6;  // of one generation, to a neighbour of our own rank
 constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
 constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour,
 constexpr std::uint16_t given_again = 4;         // and one more each so many quarters of a second
@@ -133,20 +137,23 @@ void Relay::State::weigh(Instant now, Message& message, Duration rtt) noexcept {
   for (std::uint8_t f = 0; f < message.flow_count; ++f) message.flows[f].innovative *= fade;
 }
 
-/// This neighbour's part of what is missing: by how much it brought lately that was new.
+/// This neighbour's part of what is asked for: by how much it brought lately that was new. While little comes that is
+/// new, little is asked for in all: several neighbours that hold the same would all send it.
 std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept {
-  double weights = 0;
+  double fresh = 0;
+  double providers = 0;
   for (std::uint8_t other = 0; other < message.flow_count; ++other) {
     Flow& flow = message.flows[other];
     if (flow.peer == peer_none || (!flow.is_provider && other != f)) continue;
-    if (peers[flow.peer].link.is_silent()) continue;
-    weights += 1.0 + static_cast<double>(flow.innovative);
+    if (other != f && peers[flow.peer].link.is_silent()) continue;
+    fresh += static_cast<double>(flow.innovative);
+    providers += 1;
   }
-  Flow& flow = message.flows[f];
-  const double own = 1.0 + static_cast<double>(flow.innovative);
+  const double own = 1.0 + static_cast<double>(message.flows[f].innovative);
+  const double part = even_part / providers + (1.0 - even_part) * own / (providers + fresh);
   const double deficit = message.deficit;
-  const double budget = deficit * (1.0 + params.redundancy) + 1.0 + std::min(deficit, asked_twice);
-  const double want = std::ceil(budget * own / std::max(weights, own));
+  const double needed = deficit * (1.0 + params.redundancy) + 1.0 + std::min(deficit, asked_twice);
+  const double want = std::ceil(std::min(needed, asked_at_first + asked_each_new * fresh) * part);
   return static_cast<std::uint16_t>(std::min(want, 65535.0));
 }
 
@@ -324,8 +331,8 @@ std::size_t Relay::State::can_give(Instant now, const Message& message, const Ge
   if (exchanged >= rank) return 0;
   const std::size_t its_rank = message.header.k - part.deficit + part.inflight;
   if (its_rank < rank) return std::min({need, rank - exchanged, rank - its_rank});
-  // It holds as much as we do. One packet at a time may still be new to it, while little went between us.
-  return part.inflight == 0 && exchanged * 2 < rank ? 1 : 0;
+  // It holds as much as we do, but not the same while little went between us.
+  return part.inflight < inflight_to_equals && exchanged * 6 < rank * 5 ? 1 : 0;
 }
 
 /// Of one generation, before the next has its turn. All generations of a message are to grow side by side, and every
