@@ -20,7 +20,7 @@ struct RelayParams {
   WireParams wire;
   std::uint8_t lane = 0;                    // which lane this core is, below wire.lanes
   std::uint16_t path_mtu_bytes = 1400;      // largest UDP payload sent, session header and tag included
-  std::uint16_t shards_target = 128;        // k aimed at for large messages; a bigger generation wastes less than its longer vector costs
+  std::uint16_t shards_target = 128;        // k aimed at for large messages
   std::size_t peers_max = 128;
   std::size_t messages_max = 4096;          // live messages, complete ones kept for serving included
   std::size_t large_messages_max = 256;     // of them, those of more than one generation

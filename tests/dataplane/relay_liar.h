@@ -18,6 +18,7 @@ using Frame = std::vector<std::uint8_t>;
 
 inline NetworkConfig plain() {
   NetworkConfig config;
+  config.params.shards_target = 64;  // the sizes here make several generations of that
   config.params.generations_max = 256;
   config.params.cells_max = 8192;
   return config;
@@ -45,7 +46,7 @@ class Liar {
   /// A header of the payload, as an honest publisher makes it but signed here.
   PreparedMessage prepare(std::vector<std::uint8_t> payload, const std::string& topic = "t") const {
     const auto sign = [this](std::span<const std::uint8_t> bytes) { return signed_by_us(bytes); };
-    auto prepared = prepare_message(std::move(payload), topic, public_, 1, 0, RelayParams{}, sign);
+    auto prepared = prepare_message(std::move(payload), topic, public_, 1, 0, plain().params, sign);
     CHECK(prepared);
     return *prepared;
   }

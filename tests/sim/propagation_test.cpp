@@ -173,6 +173,7 @@ TEST(Propagation, a_neighbour_leaves_when_its_score_passes_the_limit_unless_faul
   PropagationScenario polluted = small(20);
   polluted.polluter_share = 0.1;
   polluted.timeout_ms = 10'000;
+  polluted.messages = 4;  // a fault needs a message of its own
   polluted.evict_score = 1;  // the second fault passes it,
   polluted.evict_half_life_ms = 1e9;
   const PropagationResult strict = run(polluted, "corelay");
