@@ -42,7 +42,19 @@ struct PeerGone {
 };
 
 /// A peer broke the protocol inside an authenticated session; control scores it.
-enum class PeerFault : std::uint8_t { malformed_frame, bad_signature, bad_digest, flooded };
+enum class PeerFault : std::uint8_t {
+  malformed_frame,
+  bad_signature,
+  bad_digest,  // wrong bytes it may have passed on unknowingly
+  flooded,
+  polluted,    // a wrong generation from it alone, which it said it had checked
+};
+
+/// How much a fault says against a neighbour, where honest ones have a few of weight 1 now and then and leave beyond 20.
+[[nodiscard]] constexpr double fault_weight(PeerFault fault) noexcept {
+  return fault == PeerFault::polluted ? 21 : 1;
+}
+
 struct PeerFaulted {
   PeerIndex peer = peer_none;
   PeerFault fault = PeerFault::malformed_frame;

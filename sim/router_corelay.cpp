@@ -117,7 +117,7 @@ class CorelayRouter final : public Router {
   void arrive(std::uint32_t d);
   void take(std::uint32_t d);
   void on_relay_event(NodeId n, const dataplane::Event& event);
-  void on_fault(NodeId n, PeerIndex peer);
+  void on_fault(NodeId n, const dataplane::PeerFaulted& fault);
   void cut(NodeId n, std::size_t slot);
   void count(const Node& node);
 
@@ -447,19 +447,20 @@ void CorelayRouter::on_relay_event(NodeId n, const dataplane::Event& event) {
     }
     command(n, dataplane::Release{delivered->message.handle});
   } else if (const auto* fault = std::get_if<dataplane::PeerFaulted>(&event)) {
-    on_fault(n, fault->peer);
+    on_fault(n, *fault);
   }
 }
 
 /// What control does with blame (control/node/peers.cpp): a score that halves with time and grows
 /// by one a fault; a neighbour whose score passes the limit leaves the mesh, here for good.
-void CorelayRouter::on_fault(NodeId n, PeerIndex peer) {
+void CorelayRouter::on_fault(NodeId n, const dataplane::PeerFaulted& fault) {
+  const PeerIndex peer = fault.peer;
   Node& node = nodes_[n];
   if (node.is_cut[peer] != 0 || net_.topology.is_polluter(n)) return;
   const PropagationScenario& plan = net_.scenario;
   Blame& blame = node.blames[peer];
   const double age_ms = static_cast<double>((net_.now() - blame.at).ns) / 1e6;
-  blame.score = blame.score * std::exp2(-age_ms / plan.evict_half_life_ms) + 1;
+  blame.score = blame.score * std::exp2(-age_ms / plan.evict_half_life_ms) + dataplane::fault_weight(fault.fault);
   blame.at = net_.now();
   if (blame.score <= plan.evict_score) return;
   const NodeId other = net_.topology.neighbours(n)[peer];

@@ -207,7 +207,7 @@ void Peers::on_faulted(const dataplane::PeerFaulted& fault) {
   if (!peer) return;
   const auto now = monotonic_now();
   const double age_s = static_cast<double>((now - peer->fault_time).ns) / 1e9;
-  peer->fault_score = peer->fault_score * std::exp2(-age_s / fault_half_life_s) + 1;
+  peer->fault_score = peer->fault_score * std::exp2(-age_s / fault_half_life_s) + dataplane::fault_weight(fault.fault);
   peer->fault_time = now;
   ++peer->faults;
   if (peer->fault_score > fault_score_max) drop(peer, "it keeps breaking the protocol of the data wire");

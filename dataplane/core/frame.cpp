@@ -44,7 +44,8 @@ std::size_t checked_status_bytes(Bytes bytes) noexcept {
   const std::size_t count = load_le<std::uint16_t>(&bytes[22]);
   if (first + count > generations_wire_max || bytes.size() < status_bytes + count) return 0;
   const Bytes deficits = bytes.subspan(status_bytes, count);
-  if (std::any_of(deficits.begin(), deficits.end(), [](std::uint8_t d) { return d > k_wire_max; })) return 0;
+  const auto is_invalid = [](std::uint8_t d) { return d > k_wire_max && d != deficit_held_back; };
+  if (std::any_of(deficits.begin(), deficits.end(), is_invalid)) return 0;
   return status_bytes + count;
 }
 

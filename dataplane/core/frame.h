@@ -18,6 +18,7 @@ enum class StatusState : std::uint8_t { wanting = 0, full = 1, unknown = 2, refu
 
 inline constexpr std::size_t frame_prefix_bytes = 24;   // of announce, coded and single
 inline constexpr std::size_t k_wire_max = 128;
+inline constexpr std::uint8_t deficit_held_back = 255;  // lacks it, and takes it from another
 inline constexpr std::size_t shard_wire_bytes_max = 1472;
 inline constexpr std::size_t generations_wire_max = 1024;
 inline constexpr std::size_t ack_words_max = 16;

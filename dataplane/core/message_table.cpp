@@ -76,7 +76,8 @@ Opening MessageTable::open(Instant now, const MessageTag& tag, const MessageHead
       const std::uint32_t index = generation_slots_.take();
       Generation& generation = generations_[index];
       generation.held = generation.next_systematic = 0;
-      generation.is_decoded = generation.is_decode_queued = generation.has_digest = false;
+      generation.is_decoded = generation.is_decode_queued = generation.has_digest = generation.is_right = false;
+      generation.source = flow_none;
       generation.decoder.reset(header.k, {trackers_.get() + index * tracker_bytes_, tracker_bytes_});
       if (message.map == slot_none) {
         message.generation = index;
@@ -331,9 +332,10 @@ void MessageTable::restart_generation(Message& message, std::size_t g) noexcept 
   message.cells_reserved += static_cast<std::uint32_t>(held);
   cells_reserved_ += held;
   if (generation.is_decoded) --message.generations_decoded;
-  --message.generations_complete;
-  message.deficit += message.header.k;
-  generation.is_decoded = false;
+  if (generation.decoder.is_complete()) --message.generations_complete;
+  message.deficit += static_cast<std::uint32_t>(generation.decoder.rank());
+  generation.is_decoded = generation.is_right = false;
+  generation.source = flow_none;
   for (GenerationFlow& flow : generation.flows) flow.received = 0;
   generation.decoder.reset(message.header.k, {trackers_.get() + index * tracker_bytes_, tracker_bytes_});
 }
@@ -380,7 +382,14 @@ std::uint8_t MessageTable::make_flow(Message& message, PeerIndex peer) noexcept 
   return f;
 }
 
-void MessageTable::clear_flow(Message& message, std::uint8_t flow) noexcept { message.flows[flow] = Flow{}; }
+void MessageTable::clear_flow(Message& message, std::uint8_t flow) noexcept {
+  message.flows[flow] = Flow{};
+  if (!message.is_careful) return;
+  for (std::size_t g = 0; g < message.header.generations; ++g) {
+    Generation& one = generation(message, g);
+    if (one.source == flow) one.source = flow_none;
+  }
+}
 
 void MessageTable::update_gauges() noexcept {
   counters_.set(Counter::gauge_messages_live, slots_.used());

@@ -60,6 +60,8 @@ struct Flow {
   bool is_queued = false;       // in its link's bulk queue
   bool is_urgent_queued = false;  // in its link's urgent queue
   bool is_status_queued = false;
+  bool is_distrusted = false;   // it brought a wrong generation: nothing more of this message is taken from it
+  bool is_told_full = false;    // it asked around for whoever has all, and was told
   std::uint16_t want = 0;       // coded frames it allows in flight
   std::uint16_t generation = 0;  // where the next run starts
   std::uint32_t start_left = 0;  // unsolicited allowance
@@ -73,7 +75,7 @@ struct Flow {
 
 /// One neighbour's part in one generation.
 struct GenerationFlow {
-  std::uint8_t deficit = 0;    // k - rank it reported last, k at first
+  std::uint8_t deficit = 0;    // k - rank it reported last, k at first; deficit_held_back
   std::uint8_t received = 0;   // innovative packets from it
   std::uint16_t inflight = 0;  // frames sent to it that have not ended
   std::uint16_t given = 0;     // frames sent to it that were not lost, less what was let go by with time
@@ -88,6 +90,9 @@ struct Generation {
   bool is_decoded = false;
   bool is_decode_queued = false;  // somebody waits for it
   bool has_digest = false;
+  bool is_right = false;              // decoded and as signed
+  std::uint8_t source = flow_none;    // the one neighbour it is taken from, while somebody spoils the message
+  Instant source_at{};                // when it was named or brought something last
   Digest digest{};
   std::array<GenerationFlow, flows_max> flows{};
 };
@@ -145,6 +150,8 @@ struct MessageFacts {
   bool is_unsettled = false;     // in the unsettled list
   bool is_hash_queued = false;
   bool is_leaving = false;       // chosen to make room
+  bool is_careful = false;       // somebody spoils it: relay_vouched.cpp
+  bool is_list_right = false;    // all digests are known, and as signed
   std::uint8_t flow_count = 0;
   PeerIndex opened_by = peer_none;
   PeerIndex charged_to = peer_none;  // counts against this neighbour, while incomplete
@@ -263,7 +270,7 @@ class MessageTable {
     return payload - cell_coefficient_bytes;
   }
 
-  /// Empties a generation whose bytes turned out wrong: rank 0, no shards.
+  /// Empties a generation whose bytes turned out wrong or may be: rank 0, no shards, no source.
   void restart_generation(Message& message, std::size_t g) noexcept;
 
   /// The list of shard lists for MessageView::rows.

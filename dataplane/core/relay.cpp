@@ -76,9 +76,9 @@ void Relay::on_command(Instant now, const Command& command, Outbox& out) noexcep
 
 void Relay::on_tick(Instant now, Outbox& out) noexcept {
   State& state = *state_;
-  state.decode_one(state.decodes);
+  state.decode_one(now, state.decodes);
   if (state.busy_ticks == 0) {
-    state.decode_one(state.idle_decodes);
+    state.decode_one(now, state.idle_decodes);
   } else {
     --state.busy_ticks;
   }
@@ -327,6 +327,7 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
       return close_message(slot);
     }
     if (now < message.status_at) return;
+    if (message.is_careful) find_sources(now, slot);
     bool is_asked = false;
     for (std::uint8_t f = 0; f < message.flow_count; ++f) {
       if (!message.flows[f].is_provider || message.flows[f].peer == peer_none) continue;

@@ -10,7 +10,6 @@ namespace corelay::dataplane {
 namespace {
 
 constexpr std::size_t rows_loaded_each_tick = 256;
-constexpr std::uint16_t mends_max = 32;  // of one message
 
 }  // namespace
 
@@ -52,7 +51,8 @@ void Relay::State::queue_decode(std::uint32_t slot, std::uint16_t g) noexcept {
   const Message& message = messages[slot];
   Generation& generation = messages.generation(message, g);
   if (generation.is_decode_queued) return;
-  generation.is_decode_queued = message.is_read;
+  const bool is_awaited = message.is_read || message.is_careful;
+  generation.is_decode_queued = is_awaited;
   // References to messages that went do not count: of the others there are no more than generations.
   const auto push = [&](Fifo<GenerationRef>& to) {
     const GenerationRef ref{slot, message.epoch, g};
@@ -60,7 +60,7 @@ void Relay::State::queue_decode(std::uint32_t slot, std::uint16_t g) noexcept {
     to.keep([&](const GenerationRef& one) { return messages.is_current(one.message, one.epoch); });
     return to.push(ref);
   };
-  if (message.is_read) {
+  if (is_awaited) {
     CHECK(push(decodes));
   } else if (!push(idle_decodes)) {
     counters.add(Counter::generations_unchecked_total);
@@ -76,7 +76,7 @@ void Relay::State::carry(Instant now, std::uint32_t slot) noexcept {
   queue_all(slot);
 }
 
-bool Relay::State::decode_one(Fifo<GenerationRef>& from) noexcept {
+bool Relay::State::decode_one(Instant now, Fifo<GenerationRef>& from) noexcept {
   if (from.is_empty()) return false;
   const GenerationRef ref = from.front();
   from.pop();
@@ -89,6 +89,7 @@ bool Relay::State::decode_one(Fifo<GenerationRef>& from) noexcept {
   generation.is_decoded = true;
   ++message.generations_decoded;
   counters.add(Counter::generations_decoded_total);
+  if (!check_generation(now, ref.message, ref.generation)) return true;
   // Hashing goes in order: this may be the generation it waited for, or any after a restart.
   if (messages.generation(message, message.generations_hashed).is_decoded) queue_hash(ref.message);
   return true;
@@ -158,62 +159,36 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
   Message& message = messages[slot];
   counters.add(Counter::drop_digest_total);
   const std::size_t generations = message.header.generations;
-  const std::size_t k = message.header.k;
   // The digests themselves came from neighbours: they count only when they hash to the signed root.
-  bool is_list_whole = true;
-  single_hasher.reset();
-  for (std::size_t g = 0; g < generations; ++g) {
-    Generation& generation = messages.generation(message, g);
-    is_list_whole = is_list_whole && generation.has_digest;
-    single_hasher.update(generation.digest);
-  }
-  const bool is_list_right = single_hasher.finish() == message.header.digest_root && is_list_whole;
+  const bool is_list_right = holds_list(message);
   std::size_t wrong = 0;
   std::array<bool, flows_max> is_blamed{};
   for (std::size_t g = 0; g < generations; ++g) {
     Generation& generation = messages.generation(message, g);
     if (is_list_right) {
-      single_hasher.reset();
-      for (std::size_t i = 0; i < k; ++i) single_hasher.update({generation.rows[i], message.header.shard_bytes});
-      const auto digest = single_hasher.finish();
-      if (std::equal(generation.digest.begin(), generation.digest.end(), digest.begin())) continue;
-      if (const std::uint8_t culprit = culprit_of(generation, message); culprit != flow_none) is_blamed[culprit] = true;
+      generation.is_right = is_as_signed(message, generation);
+      if (generation.is_right) continue;
+      restart_wrong(message, g, is_blamed);
     } else {
       generation.has_digest = false;
+      messages.restart_generation(message, g);
     }
     ++wrong;
-    messages.restart_generation(message, g);
   }
-  // Once a message, however many generations: a relay that passed on what it was given is not to be dropped for it.
-  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
-    if (is_blamed[f]) fault(message.flows[f].peer, PeerFault::bad_digest);
-  }
-  if (++message.mends > mends_max) {
-    // Whoever spoils it goes on doing so, and cannot be told from the others: no work without end.
-    counters.add(Counter::drop_incomplete_evicted_total);
-    return close_message(slot);
-  }
+  blame(message, is_blamed);
   if (wrong == 0) {
     // Every generation is what was signed and yet the id is not the payload's: who signed it lied. Another may have
     // signed the truth.
     fault(message.opened_by, PeerFault::bad_digest);
     return close_false(now, slot);
   }
-  message.state = MessageState::receiving;
-  messages.resume(slot);
-  note_unsettled(slot);
   message.generations_hashed = 0;
   messages.hasher(slot).reset();
-  message.progress_at = now;
-  message.status_wait = milliseconds(20);
-  message.status_at = now;
-  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+  for (std::uint8_t f = 0; f < message.flow_count && !is_list_right; ++f) {
     // Without the right digests nothing can be told apart next time either: ask for the announce too.
-    if (!is_list_right && message.flows[f].is_provider) {
-      queue_loose(now, message.flows[f].peer, message.tag, StatusState::unknown);
-    }
-    queue_status(now, slot, f, microseconds(0));
+    if (message.flows[f].is_provider) queue_loose(now, message.flows[f].peer, message.tag, StatusState::unknown);
   }
+  if (begin_again(now, slot)) find_sources(now, slot);
 }
 
 /// The flow of the only neighbour that gave packets to a wrong generation; flow_none where several did: which one lied

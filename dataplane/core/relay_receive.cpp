@@ -176,6 +176,9 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
 void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const CodedFrame& coded) noexcept {
   Message& message = messages[slot];
   Generation& generation = messages.generation(message, coded.generation);
+  if (message.is_careful && !generation.is_right && !is_vouched(now, message, generation, f, coded.form)) {
+    return counters.add(Counter::drop_unvouched_total);
+  }
   const std::size_t k = message.header.k;
   std::array<std::uint8_t, k_wire_max> expanded;
   Bytes vector = coded.row.first(coded.form == CodedForm::vector ? k : 8);
@@ -375,10 +378,18 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
       flow.state = PeerState::wanting;
       flow.is_next_hop = true;
       flow.want = status.want;
+      bool is_asking = false;
       for (std::size_t i = 0; i < status.deficits.size(); ++i) {
         GenerationFlow& part = messages.generation(message, status.first_generation + i).flows[f];
-        part.deficit = static_cast<std::uint8_t>(std::min<std::size_t>(status.deficits[i], message.header.k));
+        const std::uint8_t deficit = status.deficits[i];
+        is_asking |= deficit == deficit_held_back;
+        part.deficit = deficit == deficit_held_back ? deficit : std::min(deficit, static_cast<std::uint8_t>(message.header.k));
       }
+      if (is_asking && message.state == MessageState::complete && !flow.is_told_full) {
+        flow.is_told_full = true;
+        queue_status(now, slot, f, microseconds(0));
+      }
+      if (message.is_careful && message.deficit != 0) find_sources(now, slot);
       note_unsettled(slot);
       return queue_bulk(slot, f);
     }
@@ -387,6 +398,7 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
       flow.is_provider = true;
       flow.want = 0;
       if (message.state == MessageState::complete) outcome(message, true, {});
+      if (message.is_careful && message.deficit != 0) find_sources(now, slot);
       return;
     case StatusState::unknown: {
       flow.is_provider = false;

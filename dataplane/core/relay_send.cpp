@@ -121,7 +121,7 @@ bool Relay::State::write_status(Message& message, std::uint8_t f, FeedbackWriter
   const std::size_t first = count == generations ? 0 : rng.below(generations - count + 1);
   for (std::size_t i = 0; i < count; ++i) {
     const Generation& generation = messages.generation(message, first + i);
-    deficits[i] = static_cast<std::uint8_t>(message.header.k - generation.decoder.rank());
+    deficits[i] = deficit_for(message, generation, f);
   }
   status.first_generation = static_cast<std::uint16_t>(first);
   status.deficits = {deficits.data(), count};
@@ -140,6 +140,14 @@ void Relay::State::weigh(Instant now, Message& message, Duration rtt) noexcept {
 /// This neighbour's part of what is asked for: by how much it brought lately that was new. While little comes that is
 /// new, little is asked for in all: several neighbours that hold the same would all send it.
 std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept {
+  if (message.is_careful) {
+    double assigned = 0;
+    for (std::size_t g = 0; g < message.header.generations; ++g) {
+      const Generation& generation = messages.generation(message, g);
+      if (generation.source == f) assigned += static_cast<double>(message.header.k - generation.decoder.rank());
+    }
+    return static_cast<std::uint16_t>(std::min(std::ceil(assigned * (1.0 + params.redundancy)) + 1.0, 65535.0));
+  }
   double fresh = 0;
   double providers = 0;
   for (std::uint8_t other = 0; other < message.flow_count; ++other) {
@@ -307,7 +315,10 @@ std::size_t Relay::State::allowed(const Message& message, const Flow& flow) cons
 /// How many more packets of this generation are worth sending to this neighbour.
 std::size_t Relay::State::can_give(Instant now, const Message& message, const Generation& generation,
                                    const Flow& flow, GenerationFlow& part) noexcept {
-  if (part.deficit == 0) return 0;
+  if (part.deficit == 0 || part.deficit == deficit_held_back) return 0;
+  // Coded from the shards says that they were checked; from a message that somebody spoils nothing else leaves.
+  const bool is_checked = generation.is_right || message.is_own || message.state == MessageState::complete;
+  if (!is_checked && (generation.is_decoded || message.is_careful)) return 0;
   // It has had enough to decode many times over, lost packets not counted: what it reports is not so, or others keep
   // spoiling what it gets. It may go on, but slowly.
   const std::size_t given_limit = given_max * message.header.k;

@@ -112,6 +112,21 @@ struct Relay::State {
   void on_frame_ended(Instant now, PeerIndex peer, const SentFrame& frame, bool is_acknowledged) noexcept;
   void malformed(PeerIndex from) noexcept;
 
+  // relay_vouched.cpp
+  [[nodiscard]] bool holds_list(Message& message) noexcept;
+  [[nodiscard]] bool is_as_signed(const Message& message, const Generation& generation) noexcept;
+  [[nodiscard]] bool check_generation(Instant now, std::uint32_t slot, std::size_t g) noexcept;
+  void restart_wrong(Message& message, std::size_t g, std::span<bool> is_blamed) noexcept;
+  void blame(Message& message, std::span<const bool> is_blamed) noexcept;
+  [[nodiscard]] bool begin_again(Instant now, std::uint32_t slot) noexcept;
+  void find_sources(Instant now, std::uint32_t slot) noexcept;
+  [[nodiscard]] std::uint8_t source_for(const Message& message, const Generation& generation,
+                                        std::span<const std::uint16_t> load) noexcept;
+  [[nodiscard]] static bool is_vouched(Instant now, const Message& message, Generation& generation, std::uint8_t flow,
+                                       CodedForm form) noexcept;
+  [[nodiscard]] std::uint8_t deficit_for(const Message& message, const Generation& generation,
+                                         std::uint8_t flow) const noexcept;
+
   // relay_rivals.cpp
   [[nodiscard]] bool is_bound_elsewhere(std::uint32_t slot, PeerIndex peer) const noexcept;
   [[nodiscard]] std::uint32_t rival_for(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
@@ -127,7 +142,7 @@ struct Relay::State {
 
   // relay_complete.cpp
   bool load_some(Instant now) noexcept;
-  bool decode_one(Fifo<GenerationRef>& from) noexcept;
+  bool decode_one(Instant now, Fifo<GenerationRef>& from) noexcept;
   void queue_decode(std::uint32_t slot, std::uint16_t g) noexcept;
   void carry(Instant now, std::uint32_t slot) noexcept;
   void queue_hash(std::uint32_t slot) noexcept;
