@@ -50,7 +50,7 @@ enum class PeerFault : std::uint8_t {
   polluted,    // a wrong generation from it alone, which it said it had checked
 };
 
-/// How much a fault says against a neighbour, where honest ones have a few of weight 1 now and then and leave beyond 20.
+/// How much a fault says against a neighbour. Honest ones have a few of weight 1 now and then; beyond 20 they leave.
 [[nodiscard]] constexpr double fault_weight(PeerFault fault) noexcept {
   return fault == PeerFault::polluted ? 21 : 1;
 }

@@ -60,7 +60,8 @@ struct Flow {
   bool is_queued = false;       // in its link's bulk queue
   bool is_urgent_queued = false;  // in its link's urgent queue
   bool is_status_queued = false;
-  bool is_distrusted = false;   // it brought a wrong generation: nothing more of this message is taken from it
+  bool is_blamed = false;       // for wrong bytes of this message
+  bool is_distrusted = false;   // it vouched for a wrong generation: nothing more of this message is taken from it
   bool is_told_full = false;    // it asked around for whoever has all, and was told
   std::uint16_t want = 0;       // coded frames it allows in flight
   std::uint16_t generation = 0;  // where the next run starts

@@ -152,6 +152,11 @@ void Relay::State::finish_check(Instant now, std::uint32_t slot) noexcept {
     message.is_signature_ok = true;
   }
   if (!message.is_single && messages.hasher(slot).finish() != message.header.id) return mend_wrong_bytes(now, slot);
+  if (!message.is_single && !are_digests_true(message)) {
+    counters.add(Counter::drop_digest_total);
+    fault(message.opened_by, PeerFault::bad_digest);
+    return close_false(now, slot);
+  }
   complete(now, slot);
 }
 
@@ -166,7 +171,7 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
   for (std::size_t g = 0; g < generations; ++g) {
     Generation& generation = messages.generation(message, g);
     if (is_list_right) {
-      generation.is_right = is_as_signed(message, generation);
+      generation.is_right = generation_digest(message, generation) == generation.digest;
       if (generation.is_right) continue;
       restart_wrong(message, g, is_blamed);
     } else {

@@ -383,7 +383,8 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
         GenerationFlow& part = messages.generation(message, status.first_generation + i).flows[f];
         const std::uint8_t deficit = status.deficits[i];
         is_asking |= deficit == deficit_held_back;
-        part.deficit = deficit == deficit_held_back ? deficit : std::min(deficit, static_cast<std::uint8_t>(message.header.k));
+        const auto most = static_cast<std::uint8_t>(message.header.k);
+        part.deficit = deficit == deficit_held_back ? deficit : std::min(deficit, most);
       }
       if (is_asking && message.state == MessageState::complete && !flow.is_told_full) {
         flow.is_told_full = true;

@@ -114,7 +114,8 @@ struct Relay::State {
 
   // relay_vouched.cpp
   [[nodiscard]] bool holds_list(Message& message) noexcept;
-  [[nodiscard]] bool is_as_signed(const Message& message, const Generation& generation) noexcept;
+  [[nodiscard]] Digest generation_digest(const Message& message, const Generation& generation) noexcept;
+  [[nodiscard]] bool are_digests_true(Message& message) noexcept;
   [[nodiscard]] bool check_generation(Instant now, std::uint32_t slot, std::size_t g) noexcept;
   void restart_wrong(Message& message, std::size_t g, std::span<bool> is_blamed) noexcept;
   void blame(Message& message, std::span<const bool> is_blamed) noexcept;

@@ -156,6 +156,7 @@ TEST(RelayHostile, ASingleWithABadHeaderDoesNotEndWhatIsOnItsWay) {
       PreparedMessage message = liar.prepare(payload);
       message.header.k = 16;
       message.header.shard_bytes = 64;
+      liar.digest(message);
       liar.seal(message);
       return message;
     }();
@@ -495,7 +496,7 @@ TEST(RelayHostile, APolluterThatStopsDoesNotKeepThePublisherFromDelivering) {
       return network.nodes()[1].delivered[message->header.id] == 1;
     };
     EXPECT_TRUE(network.run(seconds(25), spoil)) << rounds;
-    EXPECT_EQ(given, rounds);
+    EXPECT_LE(given, 2) << "from the first one on the liar is not listened to";
   }
 }
 
@@ -576,7 +577,7 @@ TEST(RelayHostile, ARelayOfManyWrongGenerationsIsBlamedOnce) {
   liar.announce(1, message);
   liar.give_all(1, message, bytes_of(500'000, 2));
   network.run(milliseconds(100));
-  EXPECT_EQ(count(network, 1, Counter::drop_digest_total), 1u);
+  EXPECT_EQ(count(network, 1, Counter::drop_digest_total), message.header.generations);
   EXPECT_EQ(network.nodes()[1].faults.size(), 1u);
 }
 

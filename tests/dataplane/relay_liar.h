@@ -62,6 +62,23 @@ class Liar {
     write_header(message.header, message.encoded_header.data());
   }
 
+  /// The digest, and its root, of a message of one generation whose cut was changed.
+  static void digest(PreparedMessage& message) {
+    CHECK(message.header.generations == 1);
+    std::vector<std::uint8_t> padded = message.payload;
+    padded.resize(std::size_t{message.header.k} * message.header.shard_bytes);
+    Sha256 hash;
+    hash.reset();
+    hash.update(padded);
+    const auto whole = hash.finish();
+    message.digests.resize(1);
+    std::copy_n(whole.begin(), message.digests[0].size(), message.digests[0].begin());
+    hash.reset();
+    hash.update(message.digests[0]);
+    const auto root = hash.finish();
+    std::copy_n(root.begin(), message.header.digest_root.size(), message.header.digest_root.begin());
+  }
+
   void announce(std::size_t to, const PreparedMessage& message) {
     AnnounceFrame announce;
     announce.sequence = ++sequence_;

@@ -160,6 +160,16 @@ TEST(Propagation, liars_about_rank_are_believed_and_everybody_else_is_reached) {
   EXPECT_GT(result.sent_mean, 1.2 * mute.sent_mean);
 }
 
+TEST(Propagation, polluters_delay_messages_but_stop_none_and_no_honest_neighbour_is_cut) {
+  const PropagationResult result = run(with_polluters(Pollution::wrong_bytes), "corelay");
+  EXPECT_GT(result.wrong_digests, 0u);
+  EXPECT_EQ(result.coverage, 1.0);
+  EXPECT_EQ(result.wrong_deliveries, 0u);
+  EXPECT_GT(result.evicted_polluters, 0u);
+  EXPECT_EQ(result.evicted_honest, 0u);
+  EXPECT_LT(result.sent_mean, 5.0);
+}
+
 TEST(Propagation, nodes_that_never_forward_cost_time_but_everybody_else_is_reached) {
   const PropagationResult mute = run(with_polluters(Pollution::never_forwards), "corelay");
   EXPECT_EQ(mute.coverage, 1.0);
@@ -174,7 +184,7 @@ TEST(Propagation, a_neighbour_leaves_when_its_score_passes_the_limit_unless_faul
   polluted.polluter_share = 0.1;
   polluted.timeout_ms = 10'000;
   polluted.messages = 4;  // a fault needs a message of its own
-  polluted.evict_score = 1;  // the second fault passes it,
+  polluted.evict_score = 21.5;  // one wrong generation vouched for is not enough, the next fault passes it,
   polluted.evict_half_life_ms = 1e9;
   const PropagationResult strict = run(polluted, "corelay");
   EXPECT_GT(strict.evicted_polluters + strict.evicted_honest, 0u);
