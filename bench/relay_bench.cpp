@@ -29,13 +29,13 @@ using namespace dataplane;
 
 constexpr std::size_t datagram_bytes = 1400;
 constexpr std::size_t fanout = 6;
-constexpr std::size_t generation_bytes = 64 * 1280;  // k = 64: vector form fills the datagram
+constexpr std::size_t generation_bytes = 128 * 1216;  // k = 128: vector form fills the datagram
 
 struct Sizes {
   std::size_t rounds = 7;
   std::size_t messages = 22;
   std::size_t warm_up = 11;  // of them, not measured
-  std::size_t message_bytes = generation_bytes * 51;  // about 4 MiB
+  std::size_t message_bytes = generation_bytes * 27;  // about 4 MiB
   std::size_t reference_datagrams = 60'000;
 };
 
