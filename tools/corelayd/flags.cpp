@@ -1,18 +1,13 @@
 #include "tools/corelayd/flags.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 
-#include "control/node/config_value.h"
-#include "control/node/version.h"
+#include "control/daemon/setting_value.h"
+#include "control/daemon/version.h"
 
 namespace corelay {
 namespace {
@@ -50,7 +45,7 @@ bool split_setting(const std::string& text, node::FlagValue& flag) {
 }
 
 std::string version_text() {
-  return "corelayd " + std::string(node::version()) + " (" + std::string(node::commit_hash()) + ")";
+  return "corelayd " + std::string(daemon::version()) + " (" + std::string(daemon::commit_hash()) + ")";
 }
 
 /// What is wrong with the words, in ours where the library's are unclear.
@@ -79,7 +74,7 @@ std::string remedy_for(const CLI::App& app, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string word = std::string(argv[i]).substr(0, std::string(argv[i]).find('='));
     if (std::find(names.begin(), names.end(), word) != names.end()) continue;
-    const std::string near = word.size() < 3 ? "" : node::nearest_name(word, names);
+    const std::string near = word.size() < 3 ? "" : daemon::nearest_name(word, names);
     if (!near.empty() && word.starts_with("-") == near.starts_with("-")) {
       return "'" + near + "' instead of '" + word + "'";
     }
@@ -157,23 +152,7 @@ bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code
 }
 
 Expected<node::ConfigSources> config_sources(const CommandLine& line) {
-  node::ConfigSources sources;
-  sources.flags = line.flags;
-  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
-    const std::string text(*variable);
-    const auto equals = text.find('=');
-    if (equals != std::string::npos) sources.environment.emplace_back(text.substr(0, equals), text.substr(equals + 1));
-  }
-  if (line.config_file.empty()) return sources;
-  std::error_code unknown;
-  if (std::filesystem::is_directory(line.config_file, unknown)) {
-    return fail(ErrorCode::invalid_argument, "config", line.config_file + " cannot be read", EISDIR);
-  }
-  std::ifstream file(line.config_file, std::ios::binary);
-  if (!file) return fail(ErrorCode::not_found, "config", line.config_file + " cannot be read", errno);
-  sources.file_name = line.config_file;
-  sources.file_text.assign(std::istreambuf_iterator<char>(file), {});
-  return sources;
+  return daemon::read_sources(line.config_file, line.flags);
 }
 
 }  // namespace corelay

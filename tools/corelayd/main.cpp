@@ -13,9 +13,9 @@
 #include <thread>
 
 #include "control/node/identity.h"
-#include "control/node/log.h"
+#include "control/daemon/log.h"
 #include "control/node/node.h"
-#include "control/node/version.h"
+#include "control/daemon/version.h"
 #include "tools/corelayd/flags.h"
 
 namespace corelay {
@@ -37,7 +37,7 @@ int fail_with(const Error& error, int code) {
 
 /// What an operator wants to read first.
 void log_start(const node::Node& node) {
-  spdlog::info("corelayd {} ({}), peer id {}", node::version(), node::commit_hash(), node.peer_id());
+  spdlog::info("corelayd {} ({}), peer id {}", daemon::version(), daemon::commit_hash(), node.peer_id());
   for (const auto& address : node.addresses()) spdlog::info("peers: {}/p2p/{}", address, node.peer_id());
   const auto& lcores = node.dataplane().lcores();
   for (std::size_t lane = 0; lane < lcores.size(); ++lane) {
@@ -76,7 +76,7 @@ int run(node::LoadedConfig loaded) {
     std::cerr << "corelayd: node.mode = \"gossipsub\" (NODE_MODE) is not built yet; \"optimum\" is\n";
     return exit_not_built;
   }
-  node::start_log(loaded.config.log.level, loaded.config.log.format);
+  daemon::start_log(loaded.config.log.level, loaded.config.log.format);
   const auto lock = node::IdentityLock::take(loaded.config);
   if (!lock) return fail_with(lock.error(), exit_failed);
   const auto identity = node::load_identity(loaded.config);
@@ -96,7 +96,7 @@ int run(node::LoadedConfig loaded) {
 
 int act(const CommandLine& line) {
   if (line.action == Action::version) {
-    std::cout << "corelayd " << node::version() << " (" << node::commit_hash() << ")\n";
+    std::cout << "corelayd " << daemon::version() << " (" << daemon::commit_hash() << ")\n";
     return 0;
   }
   if (line.action == Action::config_default) {

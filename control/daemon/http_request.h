@@ -8,7 +8,7 @@
 
 #include "codec/expected.h"
 
-namespace corelay::node {
+namespace corelay::daemon {
 
 struct HttpRequest {
   std::string method;
@@ -22,4 +22,4 @@ struct HttpRequest {
 /// Splits and decodes a request target. Errors: malformed (bad escapes, no leading slash, control characters).
 [[nodiscard]] Expected<HttpRequest> parse_target(std::string_view method, std::string_view target);
 
-}  // namespace corelay::node
+}  // namespace corelay::daemon

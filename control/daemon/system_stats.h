@@ -7,7 +7,7 @@
 #include <mutex>
 #include <string>
 
-namespace corelay::node {
+namespace corelay::daemon {
 
 struct SystemLoad {
   double cpu_percent = 0;     // of all cores, since the measurement before
@@ -44,4 +44,4 @@ struct ProcessUse {
 };
 [[nodiscard]] ProcessUse process_use();
 
-}  // namespace corelay::node
+}  // namespace corelay::daemon

@@ -6,7 +6,7 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-namespace corelay::node {
+namespace corelay::daemon {
 
 /// Before a call after which gRPC may call back on another thread: what was done to `object` so far comes first.
 inline void give_to_grpc([[maybe_unused]] void* object) noexcept {
@@ -22,4 +22,4 @@ inline void take_from_grpc([[maybe_unused]] void* object) noexcept {
 #endif
 }
 
-}  // namespace corelay::node
+}  // namespace corelay::daemon

@@ -1,4 +1,4 @@
-#include "control/node/log.h"
+#include "control/daemon/log.h"
 
 #include <fmt/chrono.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -7,7 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-namespace corelay::node {
+namespace corelay::daemon {
 namespace {
 
 /// {"time":"2026-11-21T08:00:00.123Z","level":"info","message":"..."}: spdlog's own patterns do not escape.
@@ -51,4 +51,4 @@ void start_log(LogLevel level, LogFormat format) {
   spdlog::set_default_logger(logger);
 }
 
-}  // namespace corelay::node
+}  // namespace corelay::daemon

@@ -1,4 +1,4 @@
-#include "control/node/system_stats.h"
+#include "control/daemon/system_stats.h"
 
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -8,7 +8,7 @@
 #include <fstream>
 #include <sstream>
 
-namespace corelay::node {
+namespace corelay::daemon {
 namespace {
 
 constexpr std::chrono::seconds measure_every{1};
@@ -90,4 +90,4 @@ ProcessUse process_use() {
   return use;
 }
 
-}  // namespace corelay::node
+}  // namespace corelay::daemon

@@ -1,4 +1,4 @@
-#include "control/node/config_value.h"
+#include "control/daemon/setting_value.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numeric>
 
-namespace corelay::node {
+namespace corelay::daemon {
 namespace {
 
 // Which kind of value a field holds.
@@ -22,21 +22,14 @@ Kind kind_of(const FieldRef& ref) {
   return Kind::integer;
 }
 
-FieldRef ref_of(const FieldInfo& field, NodeConfig& config) { return field.at(config); }
-
-Kind kind_of(const FieldInfo& field) {
-  NodeConfig any;
-  return kind_of(field.at(any));
-}
-
 std::string number_text(double number) {
   if (number == std::floor(number) && std::abs(number) < 1e15) return fmt::format("{:.0f}", number);
   return fmt::format("{}", number);
 }
 
-tl::unexpected<Error> wrong(const FieldInfo& field, std::string_view value, std::string_view origin) {
+tl::unexpected<Error> wrong(const FieldInfo& field, void* config, std::string_view value, std::string_view origin) {
   return fail(ErrorCode::invalid_argument, "config",
-              fmt::format("{} = {} ({}): must be {}", field.name(), value, origin, allowed_text(field)));
+              fmt::format("{} = {} ({}): must be {}", field.name(), value, origin, allowed_text(field, config)));
 }
 
 std::string quoted(std::string_view text) {
@@ -78,19 +71,18 @@ void store_integer(T* to, double number) {
   *to = static_cast<T>(number);
 }
 
-Expected<void> set_number_text(const FieldInfo& field, NodeConfig& config, std::string_view text,
+Expected<void> set_number_text(const FieldInfo& field, void* config, std::string_view text,
                                std::string_view origin) {
   double number = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (code != std::errc{} || end != text.data() + text.size()) return wrong(field, quoted(text), origin);
+  if (code != std::errc{} || end != text.data() + text.size()) return wrong(field, config, quoted(text), origin);
   return set_number(field, config, number, number == std::floor(number), origin);
 }
 
 }  // namespace
 
-std::string allowed_text(const FieldInfo& field) {
-  NodeConfig any;
-  const FieldRef ref = field.at(any);
+std::string allowed_text(const FieldInfo& field, void* config) {
+  const FieldRef ref = field.at(config);
   switch (kind_of(ref)) {
     case Kind::truth: return "true or false";
     case Kind::text: return "a string";
@@ -103,13 +95,13 @@ std::string allowed_text(const FieldInfo& field) {
   return "";
 }
 
-Expected<void> set_number(const FieldInfo& field, NodeConfig& config, double number, bool is_integer,
+Expected<void> set_number(const FieldInfo& field, void* config, double number, bool is_integer,
                           std::string_view origin) {
-  const FieldRef ref = ref_of(field, config);
+  const FieldRef ref = field.at(config);
   const Kind kind = kind_of(ref);
   const bool fits = (kind == Kind::real || (kind == Kind::integer && is_integer)) && number >= field.least &&
                     number <= field.most;  // a NaN fits nowhere
-  if (!fits) return wrong(field, number_text(number), origin);
+  if (!fits) return wrong(field, config, number_text(number), origin);
   if (const auto* real = std::get_if<double*>(&ref)) **real = number;
   if (const auto* small = std::get_if<std::uint16_t*>(&ref)) store_integer(*small, number);
   if (const auto* medium = std::get_if<std::uint32_t*>(&ref)) store_integer(*medium, number);
@@ -117,45 +109,45 @@ Expected<void> set_number(const FieldInfo& field, NodeConfig& config, double num
   return {};
 }
 
-Expected<void> set_bool(const FieldInfo& field, NodeConfig& config, bool value, std::string_view origin) {
-  const FieldRef ref = ref_of(field, config);
+Expected<void> set_bool(const FieldInfo& field, void* config, bool value, std::string_view origin) {
+  const FieldRef ref = field.at(config);
   const auto* truth = std::get_if<bool*>(&ref);
-  if (truth == nullptr) return wrong(field, value ? "true" : "false", origin);
+  if (truth == nullptr) return wrong(field, config, value ? "true" : "false", origin);
   **truth = value;
   return {};
 }
 
-Expected<void> set_string(const FieldInfo& field, NodeConfig& config, std::string_view text, std::string_view origin) {
-  const FieldRef ref = ref_of(field, config);
+Expected<void> set_string(const FieldInfo& field, void* config, std::string_view text, std::string_view origin) {
+  const FieldRef ref = field.at(config);
   if (const auto* plain = std::get_if<std::string*>(&ref)) {
-    if (text.find('\0') != std::string_view::npos) return wrong(field, quoted(text), origin);
+    if (text.find('\0') != std::string_view::npos) return wrong(field, config, quoted(text), origin);
     **plain = text;
     return {};
   }
   if (const auto* named = std::get_if<EnumRef>(&ref)) {
     const auto found = std::find(named->names.begin(), named->names.end(), text);
-    if (found == named->names.end()) return wrong(field, quoted(text), origin);
+    if (found == named->names.end()) return wrong(field, config, quoted(text), origin);
     *named->value = static_cast<unsigned char>(found - named->names.begin());
     return {};
   }
-  return wrong(field, quoted(text), origin);
+  return wrong(field, config, quoted(text), origin);
 }
 
-Expected<void> set_list(const FieldInfo& field, NodeConfig& config, std::vector<std::string> list,
+Expected<void> set_list(const FieldInfo& field, void* config, std::vector<std::string> list,
                         std::string_view origin) {
-  const FieldRef ref = ref_of(field, config);
+  const FieldRef ref = field.at(config);
   const auto* target = std::get_if<std::vector<std::string>*>(&ref);
-  if (target == nullptr) return wrong(field, "a list", origin);
+  if (target == nullptr) return wrong(field, config, "a list", origin);
   **target = std::move(list);
   return {};
 }
 
-Expected<void> set_from_text(const FieldInfo& field, NodeConfig& config, std::string_view text,
+Expected<void> set_from_text(const FieldInfo& field, void* config, std::string_view text,
                              std::string_view origin) {
-  switch (kind_of(field)) {
+  switch (kind_of(field.at(config))) {
     case Kind::truth: {
       const bool is_true = text == "true" || text == "1";
-      if (!is_true && text != "false" && text != "0") return wrong(field, quoted(text), origin);
+      if (!is_true && text != "false" && text != "0") return wrong(field, config, quoted(text), origin);
       return set_bool(field, config, is_true, origin);
     }
     case Kind::integer:
@@ -167,9 +159,7 @@ Expected<void> set_from_text(const FieldInfo& field, NodeConfig& config, std::st
   return {};
 }
 
-std::string field_text(const FieldInfo& field, const NodeConfig& config) {
-  NodeConfig copy = config;  // fields are reached through a writable struct
-  const FieldRef ref = field.at(copy);
+std::string field_text(const FieldRef& ref) {
   switch (kind_of(ref)) {
     case Kind::truth: return *std::get<bool*>(ref) ? "true" : "false";
     case Kind::real: {
@@ -220,4 +210,4 @@ std::string nearest_name(std::string_view wrong_name, const std::vector<std::str
   return best;
 }
 
-}  // namespace corelay::node
+}  // namespace corelay::daemon

@@ -1,9 +1,9 @@
-#include "control/node/http_request.h"
+#include "control/daemon/http_request.h"
 
 #include <algorithm>
 #include <optional>
 
-namespace corelay::node {
+namespace corelay::daemon {
 namespace {
 
 int hex_value(char c) {
@@ -64,4 +64,4 @@ Expected<HttpRequest> parse_target(std::string_view method, std::string_view tar
   return request;
 }
 
-}  // namespace corelay::node
+}  // namespace corelay::daemon
