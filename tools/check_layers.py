@@ -50,7 +50,8 @@ THIRD_PARTY = {
     r"^boost/": ["control/libp2p/", "control/node/", "control/gateway/", "tools/", "tests/", "bench/"],
     r"^nlohmann/": ["control/libp2p/", "control/node/", "control/daemon/", "control/gateway/", "tools/", "tests/",
                     "bench/", "sim/scenario"],
-    r"^(spdlog|fmt|CLI|toml\+\+)/": ["control/node/", "control/daemon/", "control/gateway/", "tools/", "tests/", "bench/", "sim/scenario"],
+    r"^(spdlog|fmt|CLI|toml\+\+)/": ["control/node/", "control/daemon/", "control/gateway/", "tools/", "tests/",
+                                      "bench/", "sim/scenario"],
     r"^gtest/|^gmock/|^rapidcheck": ["tests/"],
 }
 

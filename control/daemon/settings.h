@@ -1,6 +1,6 @@
-/// The settings of a daemon: one typed struct, four layers. A flag beats the environment, the environment beats the file,
-/// the file beats the default. A daemon gives a table of its fields; reading, checking and printing are here. A wrong
-/// key, type or value is an error that names it; nothing is silently ignored.
+/// The settings of a daemon: one typed struct, four layers. A flag beats the environment, the environment beats the
+/// file, the file beats the default. A daemon gives a table of its fields; reading, checking and printing are here. A
+/// wrong key, type or value is an error that names it; nothing is silently ignored.
 #pragma once
 
 #include <cstdint>

@@ -8,11 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "control/daemon/version.h"
 #include "control/node/addresses.h"
 #include "control/node/api_json.h"
 #include "control/node/metrics.h"
 #include "control/node/node.h"
-#include "control/daemon/version.h"
 
 namespace corelay::node {
 namespace {
@@ -30,7 +30,9 @@ HttpResponse node_state(const Node& node, const daemon::HttpRequest&) {
                             node.peers().mesh().subscribed_topics(), node.config()));
 }
 
-HttpResponse version_of(const Node&, const daemon::HttpRequest&) { return ok(version_json(daemon::version(), daemon::commit_hash())); }
+HttpResponse version_of(const Node&, const daemon::HttpRequest&) {
+  return ok(version_json(daemon::version(), daemon::commit_hash()));
+}
 
 HttpResponse topics(const Node& node, const daemon::HttpRequest& request) {
   const mesh::Mesh& mesh = node.peers().mesh();
@@ -112,11 +114,16 @@ struct Route {
 };
 
 constexpr std::array routes{
-    Route{"/api/v1/health", health},        Route{"/api/v1/node-state", node_state},
-    Route{"/api/v1/version", version_of},   Route{"/api/v1/topics", topics},
-    Route{"/api/v1/peers", peers},          Route{"/api/v1/config", configuration},
-    Route{"/api/v1/p2p-snapshot", snapshot}, Route{"/metrics", metrics},
-    Route{"/livez", livez},                 Route{"/readyz", readyz},
+    Route{"/api/v1/health", health},
+    Route{"/api/v1/node-state", node_state},
+    Route{"/api/v1/version", version_of},
+    Route{"/api/v1/topics", topics},
+    Route{"/api/v1/peers", peers},
+    Route{"/api/v1/config", configuration},
+    Route{"/api/v1/p2p-snapshot", snapshot},
+    Route{"/metrics", metrics},
+    Route{"/livez", livez},
+    Route{"/readyz", readyz},
 };
 
 }  // namespace
@@ -137,8 +144,8 @@ Expected<std::unique_ptr<Api>> Api::start(Node& node) {
   config.port = settings.port;
   config.connections_max = settings.connections_max;
   config.timeout = std::chrono::milliseconds(settings.timeout_ms);
-  auto server =
-      HttpServer::start(node.io(), config, [&node](const daemon::HttpRequest& request) { return answer_api(node, request); });
+  auto server = HttpServer::start(node.io(), config,
+                                  [&node](const daemon::HttpRequest& request) { return answer_api(node, request); });
   if (!server) {
     return fail(
         server.error().code, "",

@@ -1,4 +1,4 @@
-#include "tools/corelayd/flags.h"
+#include "tools/daemon/flags.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -14,38 +14,17 @@ namespace {
 
 constexpr int exit_usage = 2;
 
-struct ShortFlag {
-  const char* flag;
-  const char* key;
-  const char* help;
-};
-
-// The common settings by name; --set reaches them all.
-constexpr ShortFlag short_flags[] = {
-    {"--mode", "node.mode", "optimum or gossipsub"},
-    {"--cluster-id", "node.cluster_id", "The logical network this node belongs to"},
-    {"--identity-dir", "node.identity_dir", "Folder of p2p.key, made when there is none"},
-    {"--bootstrap", "node.bootstrap_peers", "Peers to stay connected to: multiaddrs, comma-separated"},
-    {"--address", "p2p.address", "IP address for peers, TCP and UDP"},
-    {"--port", "p2p.port", "Port for peers, TCP and UDP"},
-    {"--sidecar-address", "sidecar.address", "IP address of the gRPC API"},
-    {"--sidecar-port", "sidecar.port", "Port of the gRPC API"},
-    {"--api-address", "api.address", "IP address of the HTTP API"},
-    {"--api-port", "api.port", "Port of the HTTP API"},
-    {"--log-level", "log.level", "trace, debug, info, warn, error or off"},
-    {"--log-format", "log.format", "text or json"},
-};
-
 /// "section.key=value", or nothing when there is no "=".
-bool split_setting(const std::string& text, node::FlagValue& flag) {
+bool split_setting(const std::string& text, daemon::FlagValue& flag) {
   const auto equals = text.find('=');
   if (equals == std::string::npos) return false;
   flag = {text.substr(0, equals), text.substr(equals + 1), "--set"};
   return true;
 }
 
-std::string version_text() {
-  return "corelayd " + std::string(daemon::version()) + " (" + std::string(daemon::commit_hash()) + ")";
+std::string version_text(const Program& program) {
+  return program.name + std::string(" ") + std::string(daemon::version()) + " (" +
+         std::string(daemon::commit_hash()) + ")";
 }
 
 /// What is wrong with the words, in ours where the library's are unclear.
@@ -63,7 +42,7 @@ std::string reason_of(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 /// The nearest known word for the first unknown one, or where to read more.
-std::string remedy_for(const CLI::App& app, int argc, char** argv) {
+std::string remedy_for(const Program& program, const CLI::App& app, int argc, char** argv) {
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options()) {
     for (const auto& name : option->get_lnames()) names.push_back("--" + name);
@@ -79,40 +58,34 @@ std::string remedy_for(const CLI::App& app, int argc, char** argv) {
       return "'" + near + "' instead of '" + word + "'";
     }
   }
-  return "corelayd --help";
+  return program.name + std::string(" --help");
 }
 
 }  // namespace
 
-int report_usage(const std::string& what, const std::string& remedy) {
-  std::cerr << "corelayd: " << what << "\n";
+int report_usage(const Program& program, const std::string& what, const std::string& remedy) {
+  std::cerr << program.name << ": " << what << "\n";
   if (!remedy.empty()) std::cerr << "  try: " << remedy << "\n";
   return exit_usage;
 }
 
-bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code) {
-  CLI::App app{
-      "corelayd: a coded relay node. Settings: flag > environment > file > default; see `corelayd config default`."};
-  app.footer(
-      "Examples:\n"
-      "  corelayd --identity-dir ./identity --cluster-id demo\n"
-      "  corelayd --config corelay.toml --set relay.message_bytes_max=33554432\n"
-      "  OPTIMUM_PORT=7071 SIDECAR_PORT=33222 API_PORT=9092 corelayd config print\n"
-      "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 could not start; 2 wrong usage or configuration; 3 the mode is "
-      "not built.");
+bool parse_command_line(const Program& program, int argc, char** argv, CommandLine& line, int& exit_code) {
+  CLI::App app{program.description};
+  app.footer(program.footer);
   std::vector<std::string> settings;
-  std::vector<std::string> values(std::size(short_flags));
+  std::vector<std::string> values(program.flags.size());
   app.add_option("--config", line.config_file, "TOML file (default: $CORELAY_CONFIG)");
   app.add_option("--set", settings, "Any setting, as section.key=value; may be repeated")
       ->take_all()
       ->allow_extra_args(false);
-  for (std::size_t i = 0; i < std::size(short_flags); ++i) {
-    app.add_option(short_flags[i].flag, values[i], std::string(short_flags[i].help) + " (" + short_flags[i].key + ")");
+  for (std::size_t i = 0; i < program.flags.size(); ++i) {
+    const ShortFlag& flag = program.flags[i];
+    app.add_option(flag.flag, values[i], std::string(flag.help) + " (" + flag.key + ")");
   }
-  app.set_version_flag("--version", version_text(), "Print the version");
+  app.set_version_flag("--version", version_text(program), "Print the version");
   app.require_subcommand(0, 1);
   app.fallthrough();
-  app.add_subcommand("run", "Run the node (the default)");
+  app.add_subcommand("run", "Run (the default)");
   auto* const version = app.add_subcommand("version", "Print the version");
   auto* const config = app.add_subcommand("config", "Look at the configuration without running");
   config->require_subcommand(1);
@@ -126,18 +99,19 @@ bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code
     if (error.get_exit_code() == 0) {  // --help, --version
       exit_code = app.exit(error);
     } else {
-      exit_code = report_usage(reason_of(app, error), remedy_for(app, argc, argv));
+      exit_code = report_usage(program, reason_of(app, error), remedy_for(program, app, argc, argv));
     }
     return false;
   }
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (app.count(short_flags[i].flag) != 0) line.flags.push_back({short_flags[i].key, values[i], short_flags[i].flag});
+    const ShortFlag& flag = program.flags[i];
+    if (app.count(flag.flag) != 0) line.flags.push_back({flag.key, values[i], flag.flag});
   }
   for (const auto& setting : settings) {
-    node::FlagValue flag;
+    daemon::FlagValue flag;
     if (!split_setting(setting, flag)) {
-      exit_code = report_usage("--set " + setting + ": is not section.key=value",
-                               "--set relay.message_bytes_max=33554432");
+      exit_code = report_usage(program, "--set " + setting + ": is not section.key=value",
+                               std::string("--set ") + program.setting);
       return false;
     }
     line.flags.push_back(flag);
@@ -149,10 +123,6 @@ bool parse_command_line(int argc, char** argv, CommandLine& line, int& exit_code
   const char* const file = std::getenv("CORELAY_CONFIG");
   if (line.config_file.empty() && file != nullptr) line.config_file = file;
   return true;
-}
-
-Expected<node::ConfigSources> config_sources(const CommandLine& line) {
-  return daemon::read_sources(line.config_file, line.flags);
 }
 
 }  // namespace corelay
