@@ -52,6 +52,7 @@ THIRD_PARTY = {
                     "bench/", "sim/scenario"],
     r"^(spdlog|fmt|CLI|toml\+\+)/": ["control/node/", "control/daemon/", "control/gateway/", "tools/", "tests/",
                                       "bench/", "sim/scenario"],
+    r"^(nats|hiredis)/": ["control/gateway/"],
     r"^gtest/|^gmock/|^rapidcheck": ["tests/"],
 }
 

@@ -12,6 +12,7 @@
 
 #include "control/gateway/http_fetch.h"
 #include "control/gateway/jwt.h"
+#include "control/gateway/quota_store.h"
 #include "control/gateway/rate_limits.h"
 #include "control/gateway/text.h"
 
@@ -42,7 +43,8 @@ std::string jwks_url_of(const GatewayConfig::Auth& auth) {
 }  // namespace
 
 struct Gatekeeper::State : std::enable_shared_from_this<Gatekeeper::State> {
-  State(boost::asio::io_context& i, const GatewayConfig& c) : io(i), auth(c.auth), url(jwks_url_of(c.auth)) {}
+  State(boost::asio::io_context& i, const GatewayConfig& c)
+      : io(i), auth(c.auth), url(jwks_url_of(c.auth)), redis(c.quota.redis) {}
 
   void run();
   void on_keys(Expected<std::vector<JwtKey>> fetched);
@@ -52,6 +54,7 @@ struct Gatekeeper::State : std::enable_shared_from_this<Gatekeeper::State> {
   boost::asio::io_context& io;
   const GatewayConfig::Auth auth;
   const std::string url;
+  const std::string redis;
 
   // On the loop.
   std::vector<JwtKey> keys;
@@ -62,6 +65,7 @@ struct Gatekeeper::State : std::enable_shared_from_this<Gatekeeper::State> {
   std::deque<std::pair<Jwt, Admitted>> waiting;                       // for keys
   std::unordered_map<std::string, std::shared_ptr<Admission>> known;  // by digest of a token that held
   RateLimits limits;
+  std::unique_ptr<QuotaStore> store;  // null: this gateway counts alone
 
   std::mutex mutex;  // guards what follows
   std::condition_variable changed;
@@ -137,8 +141,14 @@ Gatekeeper::Gatekeeper(boost::asio::io_context& io, const GatewayConfig& config)
 
 Gatekeeper::~Gatekeeper() { stop(); }
 
-void Gatekeeper::start() {
+Expected<void> Gatekeeper::start() {
+  if (!state_->redis.empty()) {
+    auto store = QuotaStore::start(state_->io, state_->redis);
+    if (!store) return tl::make_unexpected(store.error());
+    state_->store = std::move(*store);
+  }
   state_->thread = std::thread([state = state_.get()] { state->run(); });
+  return {};
 }
 
 void Gatekeeper::stop() {
@@ -148,6 +158,7 @@ void Gatekeeper::stop() {
     state_->changed.notify_all();
   }
   if (state_->thread.joinable()) state_->thread.join();
+  state_->store.reset();
 }
 
 void Gatekeeper::admit(const std::string& text, Admitted done) {
@@ -179,7 +190,14 @@ void Gatekeeper::admit(const std::string& text, Admitted done) {
 }
 
 void Gatekeeper::charge(const Admission& admission, std::size_t bytes, std::function<void(Verdict)> done) {
-  done(state_->limits.charge(admission, bytes, wall_s()));
+  const std::int64_t now_s = wall_s();
+  Verdict verdict = state_->limits.charge(admission, bytes, now_s);
+  if (!verdict.is_allowed || !state_->store) return done(std::move(verdict));
+  state_->store->count(admission.client_id, bytes, now_s,
+                       [state = state_, admission, now_s, verdict, done = std::move(done)](const SharedCounts* counts) {
+                         if (counts == nullptr) return done(verdict);
+                         done(state->limits.judge(admission, now_s, counts->hour, counts->second, counts->day_bytes));
+                       });
 }
 
 Usage Gatekeeper::usage(const Admission& admission) const {

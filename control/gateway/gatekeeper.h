@@ -52,8 +52,8 @@ class Gatekeeper {
   Gatekeeper(const Gatekeeper&) = delete;
   Gatekeeper& operator=(const Gatekeeper&) = delete;
 
-  /// Fetches the issuer's keys and keeps them fresh.
-  void start();
+  /// Fetches the issuer's keys and keeps them fresh. Errors: what is wrong with quota.redis.
+  [[nodiscard]] Expected<void> start();
   void stop();
 
   /// Checks a token; the answer may come at once, or after the keys have been fetched. Errors: unauthenticated (the

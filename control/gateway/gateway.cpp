@@ -83,8 +83,10 @@ Expected<std::unique_ptr<Gateway>> Gateway::start(boost::asio::io_context& io, G
     spdlog::warn(
         "no nodes: set nodes.sidecars (P2P_NODES) to the sidecars' host:port; publishes are refused until then");
   }
-  if (state->gatekeeper) state->gatekeeper->start();
-  state->service.start();
+  if (state->gatekeeper) {
+    if (auto started = state->gatekeeper->start(); !started) return tl::make_unexpected(started.error());
+  }
+  if (auto started = state->service.start(); !started) return tl::make_unexpected(started.error());
   state->tick();
   return std::unique_ptr<Gateway>(new Gateway(std::move(state)));
 }

@@ -217,7 +217,7 @@ void HttpApi::unsubscribe(Call& call) {
   auto input = parse_input(call.request.body);
   if (!input) return call.respond(error_response(call.generation, 400, input.error().what));
   if (call.admission) input->client_id = call.admission->client_id;
-  if (!service_.hub().unsubscribe(input->client_id, input->topic)) {
+  if (!service_.unsubscribe(input->client_id, input->topic)) {
     return call.respond(error_response(call.generation, 404, "not subscribed"));
   }
   call.respond(json_response("{\"client\":" + json_text(input->client_id) + ",\"status\":\"unsubscribed\"}"));

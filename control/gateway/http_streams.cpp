@@ -129,7 +129,7 @@ void HttpApi::on_frame(Connection& connection, std::string_view text, std::funct
                               });
   }
   if (input->type == "unsubscribe") {
-    const bool was = service_.hub().unsubscribe(connection.client(), input->topic);
+    const bool was = service_.unsubscribe(connection.client(), input->topic);
     return reply(was ? "{\"type\":\"unsubscribed\",\"topic\":" + json_text(input->topic) + tail + "}"
                      : frame_error(id, "not subscribed"));
   }

@@ -102,7 +102,7 @@ Expected<void> Hub::subscribe(const std::string& client_id, const std::string& t
   }
   subscription = {threshold, log, next};
   for (Feed* const feed : client->feeds) {
-    feed->cursors.push_back({log, next});
+    feed->cursors.push_back({log, next, nullptr});
     log->add(feed->reader);
   }
   return {};
@@ -141,12 +141,29 @@ std::vector<std::string> Hub::topics() const {
   return names;
 }
 
-std::uint64_t Hub::place_of(const TopicLog& log, const Position& position, std::uint64_t otherwise) const {
-  if (position.offset == 0) return otherwise;
-  // Of another run, whose offsets mean nothing here: everything there is, rather than too little.
-  if (!position.epoch.empty() && position.epoch != params_.epoch) return log.first();
-  const auto place = log.after(position.offset);
-  return place.index - place.missed;  // below the log's first: the next read says so
+Feed::Cursor Hub::cursor_of(const std::shared_ptr<TopicLog>& log, const Position& position,
+                            std::uint64_t otherwise) const {
+  if (position.offset == 0) return {log, otherwise, nullptr};
+  if (position.epoch.empty() || position.epoch == params_.epoch) {
+    const auto place = log->after(position.offset);
+    return {log, place.index - place.missed, nullptr};  // below the log's first: the next read says so
+  }
+  // Of another gateway, whose offsets mean nothing here: everything there is but for what it has delivered.
+  const auto had = peers_ == nullptr ? nullptr : peers_->delivered(position.epoch, log->level(), position.offset);
+  std::uint64_t next = log->first();
+  if (!had) return {log, next, nullptr};
+  while (next < log->end()) {
+    const Message& message = *log->at(next).message;
+    if (had->erase(delivery_digest(message.topic, message.id)) == 0) break;
+    ++next;
+  }
+  return {log, next, had};
+}
+
+void Hub::each_subscription(const std::function<void(const std::string&, const std::string&, double)>& look) const {
+  for (const auto& [id, client] : clients_) {
+    for (const auto& [topic, subscription] : client->topics) look(id, topic, subscription.threshold);
+  }
 }
 
 Feed* Hub::add_feed(Client* client, Reader* reader, Format format) {
@@ -174,8 +191,7 @@ Expected<Feed*> Hub::open(const std::string& client_id, Reader* reader, Format f
   for (auto& [name, subscription] : client->topics) {
     // Where another connection is reading, this one begins now.
     const std::uint64_t otherwise = client->feeds.empty() ? subscription.next : subscription.log->end();
-    const std::uint64_t next = place_of(*subscription.log, position, otherwise);
-    feed->cursors.push_back({subscription.log, next});
+    feed->cursors.push_back(cursor_of(subscription.log, position, otherwise));
     subscription.log->add(reader);
   }
   client->feeds.push_back(feed);
@@ -191,9 +207,8 @@ Expected<Feed*> Hub::open_topic(const std::string& name, double threshold, Reade
   if (!topic) return tl::make_unexpected(topic.error());
   auto log = log_of(**topic, level_of(threshold));
   Feed* const feed = add_feed(nullptr, reader, format);
-  const std::uint64_t next = place_of(*log, position, log->end());
   log->add(reader);
-  feed->cursors.push_back({std::move(log), next});
+  feed->cursors.push_back(cursor_of(log, position, log->end()));
   return feed;
 }
 
@@ -209,40 +224,57 @@ void Hub::close(Feed* feed) {
 }
 
 SharedBytes Hub::next(Feed& feed) {
-  Feed::Cursor* turn = nullptr;
-  std::uint64_t least = 0;
-  for (auto& cursor : feed.cursors) {  // the oldest over all topics
-    if (cursor.next >= cursor.log->end()) continue;
-    if (cursor.next < cursor.log->first()) {
-      turn = &cursor;
-      break;
+  for (;;) {
+    Feed::Cursor* turn = nullptr;
+    std::uint64_t least = 0;
+    for (auto& cursor : feed.cursors) {  // the oldest over all topics
+      if (cursor.next >= cursor.log->end()) continue;
+      if (cursor.next < cursor.log->first()) {
+        turn = &cursor;
+        break;
+      }
+      const std::uint64_t offset = feed.cursors.size() == 1 ? 0 : cursor.log->at(cursor.next).offset;
+      if (turn == nullptr || offset < least) {
+        turn = &cursor;
+        least = offset;
+      }
     }
-    const std::uint64_t offset = feed.cursors.size() == 1 ? 0 : cursor.log->at(cursor.next).offset;
-    if (turn == nullptr || offset < least) {
-      turn = &cursor;
-      least = offset;
+    if (turn == nullptr) return nullptr;
+    SharedBytes bytes = read(feed, *turn);
+    if (feed.client != nullptr) {
+      Subscription& subscription = feed.client->topics.find(turn->log->topic())->second;
+      subscription.next = std::max(subscription.next, turn->next);
     }
+    if (bytes) return bytes;
   }
-  if (turn == nullptr) return nullptr;
-  TopicLog& log = *turn->log;
-  SharedBytes bytes;
-  if (turn->next < log.first()) {
-    const std::uint64_t missed = log.first() - turn->next;
+}
+
+SharedBytes Hub::read(Feed& feed, Feed::Cursor& cursor) {
+  TopicLog& log = *cursor.log;
+  if (cursor.next < log.first()) {
+    const std::uint64_t missed = log.first() - cursor.next;
     counts_.lagged += missed;
-    turn->next = log.first();
-    bytes = encode_lagged(feed.format, log.topic(), missed, log.at(turn->next).offset - 1, params_.epoch);
-  } else {
-    bytes = log.encoded(turn->next++, feed.format, params_.epoch);
-    ++counts_.delivered;
+    cursor.next = log.first();
+    return encode_lagged(feed.format, log.topic(), missed, log.at(cursor.next).offset - 1, params_.epoch);
   }
-  if (feed.client != nullptr) {
-    Subscription& subscription = feed.client->topics.find(log.topic())->second;
-    subscription.next = std::max(subscription.next, turn->next);
+  if (cursor.had) {
+    const Message& message = *log.at(cursor.next).message;
+    const bool was_had = cursor.had->erase(delivery_digest(message.topic, message.id)) != 0;
+    if (cursor.had->empty()) cursor.had = nullptr;
+    if (was_had) {
+      ++cursor.next;
+      return nullptr;
+    }
   }
-  return bytes;
+  ++counts_.delivered;
+  return log.encoded(cursor.next++, feed.format, params_.epoch);
 }
 
 void Hub::flush() {
+  if (!deliveries_.empty()) {
+    if (on_deliveries_) on_deliveries_(deliveries_);
+    deliveries_.clear();
+  }
   const auto dirty = std::move(dirty_);
   dirty_.clear();
   for (const auto& log : dirty) {

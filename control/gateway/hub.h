@@ -14,10 +14,12 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "codec/expected.h"
 #include "control/gateway/instant.h"
+#include "control/gateway/peer_logs.h"
 #include "control/gateway/publish_order.h"
 #include "control/gateway/topic_log.h"
 
@@ -119,6 +121,7 @@ struct Feed {
   struct Cursor {
     std::shared_ptr<TopicLog> log;
     std::uint64_t next = 0;
+    std::shared_ptr<std::unordered_set<std::uint64_t>> had;  // digests of what another gateway delivered already
   };
   Client* client = nullptr;  // null: of nobody, as an event stream without client_id
   Reader* reader = nullptr;
@@ -134,6 +137,13 @@ class Hub {
   Hub& operator=(const Hub&) = delete;
 
   void set_now(Instant now) noexcept { now_ = now; }
+  /// What other gateways have delivered, for clients that come from them; and who tells them what is delivered here,
+  /// before any client is.
+  using OnDeliveries = std::function<void(const std::vector<DeliveryRecord>&)>;
+  void set_peers(const PeerLogs* peers, OnDeliveries on_deliveries) {
+    peers_ = peers;
+    on_deliveries_ = std::move(on_deliveries);
+  }
   void set_observer(MessageObserver* observer) noexcept { observer_ = observer; }
 
   /// From now on the client gets the topic's messages; again, to change the threshold (0: the default). Errors:
@@ -143,6 +153,8 @@ class Hub {
   bool unsubscribe(const std::string& client, const std::string& topic);
   [[nodiscard]] std::vector<std::string> topics_of(const std::string& client) const;
   [[nodiscard]] std::vector<std::string> topics() const;
+  /// Every subscription: client, topic, threshold.
+  void each_subscription(const std::function<void(const std::string&, const std::string&, double)>& look) const;
 
   /// Opens a feed over all that a client is subscribed to, now and later, from where its last feed stopped, or from
   /// `position`. The reader outlives close().
@@ -186,8 +198,11 @@ class Hub {
   [[nodiscard]] Expected<Topic*> topic_of(const std::string& name);
   std::shared_ptr<TopicLog> log_of(Topic& topic, unsigned level);
   void drop_cursor(Feed& feed, const TopicLog* log);
-  /// Where a feed begins in a log; `otherwise` where no position is given.
-  [[nodiscard]] std::uint64_t place_of(const TopicLog& log, const Position& position, std::uint64_t otherwise) const;
+  /// Where a feed begins in a log; at index `otherwise` where no position is given.
+  [[nodiscard]] Feed::Cursor cursor_of(const std::shared_ptr<TopicLog>& log, const Position& position,
+                                       std::uint64_t otherwise) const;
+  /// The next of one log: null where it is one that the reader has had, or was lost before it came to it.
+  SharedBytes read(Feed& feed, Feed::Cursor& cursor);
   Feed* add_feed(Client* client, Reader* reader, Format format);
 
   Topic* find_topic(const std::string& name);
@@ -206,6 +221,9 @@ class Hub {
   const HubParams params_;
   Upstream& upstream_;
   MessageObserver* observer_ = nullptr;
+  const PeerLogs* peers_ = nullptr;
+  OnDeliveries on_deliveries_;
+  std::vector<DeliveryRecord> deliveries_;  // since the last flush
   Instant now_{};
   std::uint64_t offset_ = 0;
   std::size_t log_bytes_ = 0;

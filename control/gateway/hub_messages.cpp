@@ -93,6 +93,9 @@ void Hub::deliver(Topic& topic, unsigned level, const SharedMessage& message) {
   const auto& log = topic.logs.at(level);
   counts_.evicted += log->append(++offset_, message);
   by_age_.emplace_back(offset_, log);
+  if (on_deliveries_) {
+    deliveries_.push_back({offset_, delivery_digest(message->topic, message->id), static_cast<std::uint8_t>(level)});
+  }
   const auto is_gone = [](const auto& entry) {
     const auto owner = entry.second.lock();
     return !owner || owner->first() == owner->end() || owner->at(owner->first()).offset > entry.first;

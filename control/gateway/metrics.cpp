@@ -91,6 +91,7 @@ std::string metrics_text(Service& service) {
   page.value(1, fmt::format("commit=\"{}\",version=\"{}\"", daemon::commit_hash(), daemon::version()));
   page.gauge("corelay_gateway_ready", "1 when a node can be reached and the gateway is not leaving",
              service.nodes().reachable() != 0 && !service.is_draining ? 1 : 0);
+  page.gauge("corelay_gateway_bus_connected", "1 when the gateway is on the bus", service.is_on_bus() ? 1 : 0);
   add_hub(page, service.hub());
   add_connections(page, service.totals());
   add_nodes(page, service.nodes());

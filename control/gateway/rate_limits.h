@@ -1,5 +1,5 @@
 /// Counts what callers publish against the limits of their tokens: by hour, second and day. Without clocks; several
-/// gateways may share their counts, which then come in by add_remote.
+/// gateways may share their counts, which then come in by judge().
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,9 @@ class RateLimits {
   /// Counts a publish where it is within every limit, and says what is left.
   [[nodiscard]] Verdict charge(const Admission& admission, std::size_t bytes, std::int64_t now_s);
   [[nodiscard]] Usage usage(const std::string& client, std::int64_t now_s) const;
-  /// Takes over what all gateways together have counted.
-  void replace(const std::string& client, std::int64_t now_s, std::uint64_t hour, std::uint64_t second,
-               std::uint64_t day_bytes);
+  /// Judges a publish that was charged here by what all gateways together have counted, it included.
+  [[nodiscard]] Verdict judge(const Admission& admission, std::int64_t now_s, std::uint64_t hour, std::uint64_t second,
+                              std::uint64_t day_bytes);
   /// Forgets clients of whom nothing counts any more.
   void expire(std::int64_t now_s);
   [[nodiscard]] std::size_t size() const noexcept { return counters_.size(); }

@@ -1,6 +1,7 @@
 #include "control/gateway/service.h"
 
 #include <openssl/rand.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -70,8 +71,43 @@ Service::Service(boost::asio::io_context& io, const GatewayConfig& config)
 
 Service::~Service() = default;
 
-void Service::start() { nodes_.start(); }
-void Service::stop() { nodes_.stop(); }
+Expected<void> Service::start() {
+  if (auto joined = join_bus(); !joined) return joined;
+  nodes_.start();
+  return {};
+}
+
+void Service::stop() {
+  bus_.reset();
+  nodes_.stop();
+}
+
+Expected<void> Service::join_bus() {
+  if (config_.bus.url.empty()) return {};
+  BusEvents events;
+  events.subscription = [this](const BusSubscription& told) {
+    hub_.set_now(std::chrono::steady_clock::now());
+    if (!told.is_subscribed) {
+      static_cast<void>(hub_.unsubscribe(told.client, told.topic));
+    } else if (auto outcome = hub_.subscribe(told.client, told.topic, told.threshold); !outcome) {
+      spdlog::warn("bus: a subscription of another gateway: {}", outcome.error().what);
+    }
+  };
+  events.delivered = [this](const std::string& epoch, const auto& records) { peers_.add(epoch, records); };
+  events.newcomer = [this] {
+    if (!bus_) return;
+    hub_.each_subscription([this](const std::string& client, const std::string& topic, double threshold) {
+      bus_->tell({client, topic, threshold, true});
+    });
+  };
+  auto bus = Bus::start(io_, config_.bus.url, config_.gateway.cluster_id, hub_.params().epoch, std::move(events));
+  if (!bus) return tl::make_unexpected(bus.error());
+  bus_ = std::move(*bus);
+  hub_.set_peers(&peers_, [this](const auto& records) {
+    if (bus_) bus_->tell(records);
+  });
+  return {};
+}
 
 void Service::on_reports(std::vector<Nodes::Report> reports) {
   hub_.set_now(std::chrono::steady_clock::now());
@@ -112,7 +148,14 @@ void Service::subscribe(const std::string& client, const std::string& topic, dou
   hub_.set_now(std::chrono::steady_clock::now());
   auto outcome = hub_.subscribe(client, topic, threshold);
   if (!outcome) return done(std::move(outcome));
+  if (bus_) bus_->tell({client, topic, threshold, true});
   when_confirmed(topic, [done = std::move(done)] { done({}); });
+}
+
+bool Service::unsubscribe(const std::string& client, const std::string& topic) {
+  if (!hub_.unsubscribe(client, topic)) return false;
+  if (bus_) bus_->tell({client, topic, 0, false});
+  return true;
 }
 
 void Service::when_confirmed(const std::string& topic, std::function<void()> done) {

@@ -11,6 +11,7 @@
 
 #include "control/daemon/system_stats.h"
 #include "control/gateway/api_input.h"
+#include "control/gateway/bus.h"
 #include "control/gateway/config.h"
 #include "control/gateway/connection.h"
 #include "control/gateway/hub.h"
@@ -25,7 +26,8 @@ class Service {
   Service(boost::asio::io_context& io, const GatewayConfig& config);
   ~Service();
 
-  void start();
+  /// Errors: what is wrong with bus.url.
+  [[nodiscard]] Expected<void> start();
   void stop();
   void tick();
 
@@ -35,6 +37,9 @@ class Service {
   void when_confirmed(const std::string& topic, std::function<void()> done);
   /// As Hub::publish, with errors by `done` too.
   void publish(PublishRequest request);
+
+  bool unsubscribe(const std::string& client, const std::string& topic);
+  [[nodiscard]] bool is_on_bus() const noexcept { return bus_ && bus_->is_connected(); }
 
   [[nodiscard]] Hub& hub() noexcept { return hub_; }
   [[nodiscard]] Nodes& nodes() noexcept { return nodes_; }
@@ -53,6 +58,7 @@ class Service {
     std::function<void()> done;
   };
   void on_reports(std::vector<Nodes::Report> reports);
+  [[nodiscard]] Expected<void> join_bus();
   void on_subscribed(unsigned node, const std::string& topic);
   [[nodiscard]] bool is_confirmed(const std::string& topic) const;
   void answer_waiting();
@@ -66,6 +72,8 @@ class Service {
   Hub hub_;
   std::unordered_map<std::string, std::uint64_t> confirmed_;  // topic: the nodes that have taken it in
   std::uint64_t reachable_ = 0;
+  PeerLogs peers_;
+  std::unique_ptr<Bus> bus_;  // null: this gateway stands alone
   std::list<Waiting> waiting_;
 };
 

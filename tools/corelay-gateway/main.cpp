@@ -2,6 +2,7 @@
 // sockets, runs until SIGTERM or SIGINT, leaves politely.
 #include <spdlog/spdlog.h>
 
+#include <sys/resource.h>
 #include <unistd.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -77,7 +78,16 @@ void leave_on_signal(boost::asio::signal_set& signals, gateway::Gateway& gateway
   });
 }
 
+/// A connection is a file: as many as the system lets us have.
+void raise_file_limit() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  static_cast<void>(setrlimit(RLIMIT_NOFILE, &files));
+}
+
 int run(gateway::LoadedConfig loaded) {
+  raise_file_limit();
   daemon::start_log(loaded.config.log.level, loaded.config.log.format);
   boost::asio::io_context io(1);
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
