@@ -33,11 +33,6 @@ std::string subscription_json(const BusSubscription& from, const std::string& ep
 
 struct Bus::State : std::enable_shared_from_this<Bus::State> {
   State(boost::asio::io_context& i, std::string e, BusEvents v) : io(i), epoch(std::move(e)), events(std::move(v)) {}
-  ~State() {
-    for (auto* const subscription : subscriptions) natsSubscription_Destroy(subscription);
-    natsConnection_Destroy(connection);
-    natsOptions_Destroy(options);
-  }
 
   static void on_subscription(natsConnection*, natsSubscription*, natsMsg* message, void* closure);
   static void on_delivered(natsConnection*, natsSubscription*, natsMsg* message, void* closure);
@@ -55,6 +50,7 @@ struct Bus::State : std::enable_shared_from_this<Bus::State> {
   natsConnection* connection = nullptr;
   std::vector<natsSubscription*> subscriptions;
   std::atomic<bool> is_connected{false};
+  std::atomic<bool> is_closed{false};
 };
 
 namespace {
@@ -77,8 +73,9 @@ void Bus::State::on_subscription(natsConnection*, natsSubscription*, natsMsg* me
   } catch (const json::exception&) {
     return;
   }
-  boost::asio::post(state.io,
-                    [self = state.shared_from_this(), subscription] { self->events.subscription(subscription); });
+  if (!state.is_closed)
+    boost::asio::post(state.io,
+                      [self = state.shared_from_this(), subscription] { self->events.subscription(subscription); });
 }
 
 void Bus::State::on_delivered(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
@@ -86,30 +83,35 @@ void Bus::State::on_delivered(natsConnection*, natsSubscription*, natsMsg* messa
   std::string epoch;
   std::vector<DeliveryRecord> records;
   if (!parse_records(text_of(message), epoch, records) || epoch == state.epoch) return;
-  boost::asio::post(state.io, [self = state.shared_from_this(), epoch, records = std::move(records)] {
-    self->events.delivered(epoch, records);
-  });
+  if (!state.is_closed)
+    boost::asio::post(state.io, [self = state.shared_from_this(), epoch, records = std::move(records)] {
+      self->events.delivered(epoch, records);
+    });
 }
 
 void Bus::State::on_hello(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
   auto& state = *static_cast<State*>(closure);
   if (text_of(message) == state.epoch) return;
-  boost::asio::post(state.io, [self = state.shared_from_this()] { self->events.newcomer(); });
+  if (!state.is_closed) boost::asio::post(state.io, [self = state.shared_from_this()] { self->events.newcomer(); });
 }
 
 void Bus::State::on_connected(natsConnection*, void* closure) {
   auto& state = *static_cast<State*>(closure);
+  if (state.is_closed) return;
   state.is_connected = true;
-  boost::asio::post(state.io, [self = state.shared_from_this()] {
-    spdlog::info("bus: connected");
-    self->greet();
-  });
+  if (!state.is_closed)
+    boost::asio::post(state.io, [self = state.shared_from_this()] {
+      spdlog::info("bus: connected");
+      self->greet();
+    });
 }
 
 void Bus::State::on_lost(natsConnection*, void* closure) {
   auto& state = *static_cast<State*>(closure);
+  if (state.is_closed) return;
   state.is_connected = false;
-  boost::asio::post(state.io, [] { spdlog::warn("bus: lost; this gateway works on alone until it is back"); });
+  if (!state.is_closed)
+    boost::asio::post(state.io, [] { spdlog::warn("bus: lost; this gateway works on alone until it is back"); });
 }
 
 void Bus::State::greet() {
@@ -165,7 +167,11 @@ Bus::Bus(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 Bus::~Bus() {
   natsConnection_FlushTimeout(state_->connection, 200);
+  state_->is_closed = true;
   natsConnection_Close(state_->connection);
+  // libnats's threads may be on their way into a callback: what they are given stays.
+  static std::vector<std::shared_ptr<State>> kept;
+  kept.push_back(std::move(state_));
 }
 
 void Bus::tell(const BusSubscription& subscription) {

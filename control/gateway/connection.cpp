@@ -41,7 +41,7 @@ Connection::Connection(Tcp::socket socket, asio::ssl::context* tls, const Connec
   ++totals_.connections;
 }
 
-Connection::~Connection() { --totals_.connections; }
+Connection::~Connection() = default;
 
 void Connection::begin() {
   error_code ignored;
@@ -63,6 +63,7 @@ void Connection::close() {
   if (!is_open_) return;
   is_open_ = false;
   const auto self = shared_from_this();
+  --totals_.connections;
   totals_.held_bytes -= held_;
   held_ = 0;
   if (feed_ != nullptr) {

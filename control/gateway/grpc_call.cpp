@@ -81,7 +81,6 @@ void GrpcCall::OnWriteDone(bool ok) {
     ++self->totals_.sent_messages;
     self->totals_.sent_bytes += self->write_.Length();
     self->write_.Clear();
-    if (self->is_ending_) return self->end(self->status_);
     self->pump();
   });
 }
@@ -106,9 +105,7 @@ void GrpcCall::end(const grpc::Status& status) {
     feed_ = nullptr;
   }
   is_ending_ = true;
-  status_ = status;
   replies_.clear();
-  if (is_writing_ && status.error_code() != grpc::StatusCode::CANCELLED) return;  // once that has left
   is_finished_ = true;
   ended_(shared_from_this());
   daemon::give_to_grpc(this);

@@ -71,7 +71,6 @@ class GrpcCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::By
   bool is_writing_ = false;
   bool is_finished_ = false;
   bool is_ending_ = false;
-  grpc::Status status_;
   grpc::ByteBuffer read_;   // gRPC's while is_reading_
   grpc::ByteBuffer write_;  // gRPC's while is_writing_
 };

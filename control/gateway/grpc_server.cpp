@@ -73,7 +73,7 @@ class Refusal final : public Stream {
 }  // namespace
 
 struct GrpcServer::State final : public Proxy, public std::enable_shared_from_this<GrpcServer::State> {
-  State(Service& s, Gatekeeper* g) : service(s), gatekeeper(g), older(*this) {}
+  State(gateway::Service& s, Gatekeeper* g) : service(s), gatekeeper(g), older(*this) {}
 
   struct OlderService final : Older {
     explicit OlderService(State& s) : state(s) {}
@@ -98,7 +98,7 @@ struct GrpcServer::State final : public Proxy, public std::enable_shared_from_th
                       Finish finish);
   void stop();
 
-  Service& service;
+  gateway::Service& service;
   Gatekeeper* const gatekeeper;
   OlderService older;
   GrpcTotals totals;

@@ -35,7 +35,6 @@ class HttpApi final : public Api {
   struct Entry;
   static const Entry routes[];
 
-  bool route(Call& call, std::string_view path);
   void admit(const std::shared_ptr<Connection>& connection, Request request, Respond respond, Route route,
              Generation generation);
   void subscribe(Call& call);

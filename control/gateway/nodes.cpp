@@ -8,6 +8,12 @@
 #include <functional>
 
 namespace corelay::gateway {
+namespace {
+
+constexpr std::size_t inbox_max = 65536;
+constexpr std::size_t inbox_bytes_max = 64u << 20;
+
+}  // namespace
 
 Nodes::Nodes(boost::asio::io_context& io, Settings settings, OnReports reports, OnSubscribed subscribed)
     : io_(io), settings_(std::move(settings)), on_reports_(std::move(reports)), on_subscribed_(std::move(subscribed)) {
@@ -31,12 +37,23 @@ void Nodes::start() {
 }
 
 void Nodes::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+    drained_.notify_all();
+  }
   for (auto& link : links_) link->stop();
 }
 
 void Nodes::enter(Event event) {
+  const auto* const message = std::get_if<NodeMessage>(&event.second);
+  const std::size_t bytes = message == nullptr ? 0 : message->message.payload_base64.size();
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // A loop that is behind holds the nodes back, by way of HTTP/2's flow control.
+    drained_.wait(lock, [&] { return is_stopping_ || (inbox_.size() < inbox_max && inbox_bytes_ < inbox_bytes_max); });
+    if (is_stopping_) return;
+    inbox_bytes_ += bytes;
     inbox_.push_back(std::move(event));
     if (inbox_.size() > 1) return;  // the loop has been called already
   }
@@ -48,6 +65,8 @@ void Nodes::drain() {
   {
     const std::lock_guard lock(mutex_);
     events.swap(inbox_);
+    inbox_bytes_ = 0;
+    drained_.notify_all();
   }
   now_ = std::chrono::steady_clock::now();
   std::vector<Report> reports;

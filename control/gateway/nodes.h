@@ -4,6 +4,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -87,8 +88,11 @@ class Nodes final : public Upstream {
   std::vector<std::uint64_t> messages_from_;
   Flights flights_;
   Instant now_{};
-  std::mutex mutex_;  // guards inbox_, which gRPC's threads fill
+  std::mutex mutex_;  // guards what follows, which gRPC's threads fill
+  std::condition_variable drained_;
   std::vector<Event> inbox_;
+  std::size_t inbox_bytes_ = 0;
+  bool is_stopping_ = false;
 };
 
 }  // namespace corelay::gateway

@@ -63,7 +63,8 @@ def bearer(text):
 
 def test_tokens_and_limits():
     jwks, tokens = made(token(), token("ec", "ES256", client_id="ec client"),
-                        token("ed", "EdDSA", client_id="ed client"), token(exp=1), token(aud="other"), token(iss="https://evil/"), token(forge="signature"),
+                        token("ed", "EdDSA", client_id="ed client"), token(exp=1), token(aud="other"),
+                        token(iss="https://evil/"), token(forge="signature"),
                         token(forge="none"), token(forge="HS256"), token("stranger", "ES256", forge="unknown key"),
                         token(is_active=False), token(nbf=int(time.time()) + 3600), token(exp=None),
                         token(client_id="limited", max_publish_per_hour=5, max_publish_per_sec=2, max_message_size=100,
