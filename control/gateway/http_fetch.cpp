@@ -74,7 +74,9 @@ class Exchange {
     beast::ssl_stream<beast::tcp_stream> stream(io_, context_);
     stream.set_verify_mode(asio::ssl::verify_peer);
     stream.set_verify_callback(asio::ssl::host_name_verification(url_.host));
-    SSL_set_tlsext_host_name(stream.native_handle(), url_.host.c_str());
+    // What SSL_set_tlsext_host_name is a macro for, without its cast.
+    SSL_ctrl(stream.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+             const_cast<char*>(url_.host.c_str()));
     return talk(stream, stream.next_layer(), found);
   }
 
