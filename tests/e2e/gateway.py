@@ -15,11 +15,15 @@ from fleet import Ports, end_process, start_process, wait_until
 GATEWAY = os.environ["CORELAY_GATEWAY"]
 
 
+_ports = []  # held until the end, so that nobody else takes them for free
+
+
 class Gateway:
     """One corelay-gateway in front of the nodes of a fleet (or of any sidecar addresses)."""
 
     def __init__(self, sidecars, directory, name="gateway", environment=None, ports=None):
         self.ports = ports or Ports()
+        _ports.append(self.ports)
         self.port = self.ports.base
         self.grpc_port = self.ports.base + 1
         self.grpc = f"127.0.0.1:{self.grpc_port}"

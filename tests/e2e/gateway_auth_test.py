@@ -70,7 +70,7 @@ def test_tokens_and_limits():
                         token(client_id="limited", max_publish_per_hour=5, max_publish_per_sec=2, max_message_size=100,
                               daily_quota=1000))
     issuer = Issuer(jwks)
-    fleet = Fleet(1)
+    fleet = Fleet(2)
     gateway = Gateway([fleet[1].sidecar], fleet.directory, environment={
         "ENABLE_AUTH": "true", "AUTH0_DOMAIN": "issuer.test", "AUTH0_AUDIENCE": "api",
         "CORELAY_AUTH_JWKS_URL": issuer.url, "CORELAY_HTTP_ADDRESS": "127.0.0.1"}).start()
@@ -142,7 +142,7 @@ def test_keys_are_refreshed_and_may_be_stale():
 
 
 def test_tls_and_cors():
-    fleet = Fleet(1)
+    fleet = Fleet(2)
     key, certificate = fleet.directory / "key.pem", fleet.directory / "certificate.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout",

@@ -33,7 +33,7 @@ def test_thin_path():
 
 
 def test_replies_of_both_generations():
-    _, gateway = world(1)
+    _, gateway = world(2)
     answers = [
         # path, body, status, what the answer holds
         ("/api/subscribe", '{"client_id":"","topic":""}', 200, '"client":"","status":"subscribed"'),
@@ -75,9 +75,9 @@ def test_replies_of_both_generations():
     assert float(health["memory_used"]) > 0
     assert set(json.loads(gateway.get("/api/v1/version")[1])) == {"version", "commit_hash"}
     assert json.loads(gateway.get("/api/v1/topics?client_id=c")[1]) == {"client_id": "c", "topics": ["t"], "count": 1}
-    assert json.loads(gateway.get("/api/v1/node-countries")[1])["count"] == 1
+    assert json.loads(gateway.get("/api/v1/node-countries")[1])["count"] == 2
     trace = json.loads(gateway.get("/api/v1/tracer/stream?window=60s")[1])
-    assert trace["published_messages"] >= 5 and trace["active_nodes"] == 1 and len(trace["messages"]) >= 5, trace
+    assert trace["published_messages"] >= 5 and trace["active_nodes"] == 2 and len(trace["messages"]) >= 5, trace
     assert gateway.get("/api/v1/tracer/reset")[0] == 200
     assert json.loads(gateway.get("/api/v1/tracer/stream")[1])["published_messages"] == 0
     assert "optimum_proxy_ws_clients_active" in gateway.get("/metrics")[1]
@@ -247,7 +247,7 @@ def test_a_publish_outlives_its_node():
 
 
 def test_stop_is_polite():
-    _, gateway = world(1)
+    _, gateway = world(2)
     gateway.subscribe("c", "t")
     client = WebSocket(gateway, "client_id=c")
     start = time.monotonic()
