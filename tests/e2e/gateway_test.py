@@ -234,14 +234,12 @@ def test_a_publish_outlives_its_node():
     for i in range(60):
         if i == 20:
             fleet[1].kill()
-        if i == 40:
-            fleet[2].kill()
         status, text, _ = gateway.post("/api/v1/publish", {"client_id": str(i), "topic": "t", "message": f"m{i}"})
         assert status in (200, 503), (status, text)
         if status == 200:
             done.add(f"m{i}")
     wait_until("what was taken", lambda: done <= set(client.texts()))
-    assert len(done) >= 40, len(done)
+    assert len(done) == 60, len(done)  # two nodes are left to take them
     assert len(client.texts()) == len(set(client.texts()))
     gateway.stop()
 
