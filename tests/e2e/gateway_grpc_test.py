@@ -14,7 +14,9 @@ FLOOD = os.environ.get("CORELAY_FLOOD_MESSAGES", "300")
 def test_grpc_js():
     folder = installed_client()
     fleet = Fleet(2)
-    gateway = Gateway([node.sidecar for node in fleet.nodes], fleet.directory).start()
+    window = str(1 << 30)  # the flood's reader may be slower than its publisher, and is to miss nothing
+    gateway = Gateway([node.sidecar for node in fleet.nodes], fleet.directory, environment={
+        "CORELAY_REPLAY_BYTES_MAX": window, "CORELAY_REPLAY_TOTAL_BYTES_MAX": window}).start()
     gateway.wait_nodes(2)
     done = subprocess.run(["node", "gateway.mjs", str(SOURCE / "proto" / "gateway.proto"), gateway.grpc,
                            f"127.0.0.1:{gateway.port}", FLOOD], cwd=folder, capture_output=True, text=True,
