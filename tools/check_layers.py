@@ -22,7 +22,9 @@ ROOMS = {
     "dataplane": ["codec"],  # the door's headers; its .cpp files see DOOR_SOURCES too
     "control/mesh": ["codec", "dataplane/*", "proto"],
     "control/libp2p": ["codec"],
-    "control/node": ["codec", "dataplane/*", "control/mesh", "control/libp2p", "proto"],
+    "control/daemon": ["codec"],
+    "control/node": ["codec", "dataplane/*", "control/mesh", "control/libp2p", "control/daemon", "proto"],
+    "control/gateway": ["codec", "control/daemon", "proto"],
     "sim": ["codec", "dataplane/core", "dataplane/*", "control/mesh"],
     "tools": ["codec", "dataplane/*", "control", "sim", "proto"],
     "tests": ["codec", "dataplane", "control", "sim", "tools", "proto", "bench"],
@@ -44,17 +46,21 @@ THIRD_PARTY = {
     r"^liburing": ["dataplane/io/"],
     r"^hwloc": ["dataplane/lcore/"],
     r"^(intel-)?ipsec-mb": ["dataplane/core/", "bench/"],
-    r"^(grpc|grpcpp)/": ["control/node/", "tools/", "tests/", "bench/"],
-    r"^boost/": ["control/libp2p/", "control/node/", "tools/", "tests/", "bench/"],
-    r"^nlohmann/": ["control/libp2p/", "control/node/", "tools/", "tests/", "bench/", "sim/scenario"],
-    r"^(spdlog|fmt|CLI|toml\+\+)/": ["control/node/", "tools/", "tests/", "bench/", "sim/scenario"],
+    r"^(grpc|grpcpp)/": ["control/node/", "control/gateway/", "tools/", "tests/", "bench/"],
+    r"^boost/": ["control/libp2p/", "control/node/", "control/gateway/", "tools/", "tests/", "bench/"],
+    r"^nlohmann/": ["control/libp2p/", "control/node/", "control/daemon/", "control/gateway/", "tools/", "tests/",
+                    "bench/", "sim/scenario"],
+    r"^(spdlog|fmt|CLI|toml\+\+)/": ["control/node/", "control/daemon/", "control/gateway/", "tools/", "tests/",
+                                      "bench/", "sim/scenario"],
+    r"^(nats|hiredis)/": ["control/gateway/"],
     r"^gtest/|^gmock/|^rapidcheck": ["tests/"],
 }
 
 CLOCKS = re.compile(
     r"\b(steady_clock|system_clock|high_resolution_clock|clock_gettime|gettimeofday|__?rdtscp?\w*|_rdtsc|random_device"
     r"|s?rand(?=\s*\()|getrandom|arc4random\w*)")
-CLOCKS_ALLOWED = re.compile(r"^(dataplane/lcore/lcore[^/]*\.cpp|control/node/|control/libp2p/|tools/|bench/|tests/)")
+CLOCKS_ALLOWED = re.compile(
+    r"^(dataplane/lcore/lcore[^/]*\.cpp|control/(node|daemon|gateway|libp2p)/|tools/|bench/|tests/)")
 SEEDS = re.compile(r"^dataplane/dataplane\.cpp$")  # may call getrandom, once, for the lcores' seeds
 
 SUFFIXES = {".h", ".hpp", ".cpp", ".cc", ".c", ".def"}

@@ -8,11 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "control/daemon/version.h"
 #include "control/node/addresses.h"
 #include "control/node/api_json.h"
 #include "control/node/metrics.h"
 #include "control/node/node.h"
-#include "control/node/version.h"
 
 namespace corelay::node {
 namespace {
@@ -21,18 +21,20 @@ using json = nlohmann::ordered_json;
 
 HttpResponse ok(std::string body) { return {200, "application/json", std::move(body), ""}; }
 
-HttpResponse health(const Node& node, const HttpRequest&) {
+HttpResponse health(const Node& node, const daemon::HttpRequest&) {
   return ok(health_json(node.load(), node.is_draining() ? "draining" : "ok", node.config()));
 }
 
-HttpResponse node_state(const Node& node, const HttpRequest&) {
+HttpResponse node_state(const Node& node, const daemon::HttpRequest&) {
   return ok(node_state_json(node.peer_id(), node.peers().mesh().connected_peers(), node.addresses(),
                             node.peers().mesh().subscribed_topics(), node.config()));
 }
 
-HttpResponse version_of(const Node&, const HttpRequest&) { return ok(version_json(version(), commit_hash())); }
+HttpResponse version_of(const Node&, const daemon::HttpRequest&) {
+  return ok(version_json(daemon::version(), daemon::commit_hash()));
+}
 
-HttpResponse topics(const Node& node, const HttpRequest& request) {
+HttpResponse topics(const Node& node, const daemon::HttpRequest& request) {
   const mesh::Mesh& mesh = node.peers().mesh();
   const std::string wanted = request.parameter("topic");
   const auto subscribed = mesh.subscribed_topics();
@@ -56,7 +58,7 @@ HttpResponse topics(const Node& node, const HttpRequest& request) {
   return ok(topics_json(all, request.parameter("nodeinfo") == "true"));
 }
 
-HttpResponse peers(const Node& node, const HttpRequest&) {
+HttpResponse peers(const Node& node, const daemon::HttpRequest&) {
   json document;
   document["count"] = 0;
   document["peers"] = json::array();
@@ -72,11 +74,11 @@ HttpResponse peers(const Node& node, const HttpRequest&) {
   return ok(document.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
 }
 
-HttpResponse configuration(const Node& node, const HttpRequest&) { return ok(config_json(node.config())); }
+HttpResponse configuration(const Node& node, const daemon::HttpRequest&) { return ok(config_json(node.config())); }
 
 /// The published keys. A message counts as seen and decoded once it has passed this node's control: what is still being
 /// decoded is known to the data plane alone, which tells how much (corelay_messages_live in /metrics), not what.
-HttpResponse snapshot(const Node& node, const HttpRequest&) {
+HttpResponse snapshot(const Node& node, const daemon::HttpRequest&) {
   std::size_t with_session = 0;
   json connected = json::array();
   const auto status = node.peers().status();
@@ -95,33 +97,38 @@ HttpResponse snapshot(const Node& node, const HttpRequest&) {
   return ok(document.dump() + "\n");
 }
 
-HttpResponse metrics(const Node& node, const HttpRequest&) {
+HttpResponse metrics(const Node& node, const daemon::HttpRequest&) {
   return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(node), ""};
 }
 
-HttpResponse livez(const Node&, const HttpRequest&) { return {200, "text/plain; charset=utf-8", "ok\n", ""}; }
+HttpResponse livez(const Node&, const daemon::HttpRequest&) { return {200, "text/plain; charset=utf-8", "ok\n", ""}; }
 
-HttpResponse readyz(const Node& node, const HttpRequest&) {
+HttpResponse readyz(const Node& node, const daemon::HttpRequest&) {
   if (node.is_ready()) return {200, "text/plain; charset=utf-8", "ok\n", ""};
   return {503, "text/plain; charset=utf-8", node.is_draining() ? "draining\n" : "no peer has a session yet\n", ""};
 }
 
 struct Route {
   std::string_view path;
-  HttpResponse (*answer)(const Node&, const HttpRequest&);
+  HttpResponse (*answer)(const Node&, const daemon::HttpRequest&);
 };
 
 constexpr std::array routes{
-    Route{"/api/v1/health", health},        Route{"/api/v1/node-state", node_state},
-    Route{"/api/v1/version", version_of},   Route{"/api/v1/topics", topics},
-    Route{"/api/v1/peers", peers},          Route{"/api/v1/config", configuration},
-    Route{"/api/v1/p2p-snapshot", snapshot}, Route{"/metrics", metrics},
-    Route{"/livez", livez},                 Route{"/readyz", readyz},
+    Route{"/api/v1/health", health},
+    Route{"/api/v1/node-state", node_state},
+    Route{"/api/v1/version", version_of},
+    Route{"/api/v1/topics", topics},
+    Route{"/api/v1/peers", peers},
+    Route{"/api/v1/config", configuration},
+    Route{"/api/v1/p2p-snapshot", snapshot},
+    Route{"/metrics", metrics},
+    Route{"/livez", livez},
+    Route{"/readyz", readyz},
 };
 
 }  // namespace
 
-HttpResponse answer_api(const Node& node, const HttpRequest& request) {
+HttpResponse answer_api(const Node& node, const daemon::HttpRequest& request) {
   const auto route = std::find_if(routes.begin(), routes.end(), [&](const Route& r) { return r.path == request.path; });
   if (route == routes.end()) return {404, "application/json", error_json("no such path: " + request.path), ""};
   if (request.method != "GET") {
@@ -137,8 +144,8 @@ Expected<std::unique_ptr<Api>> Api::start(Node& node) {
   config.port = settings.port;
   config.connections_max = settings.connections_max;
   config.timeout = std::chrono::milliseconds(settings.timeout_ms);
-  auto server =
-      HttpServer::start(node.io(), config, [&node](const HttpRequest& request) { return answer_api(node, request); });
+  auto server = HttpServer::start(node.io(), config,
+                                  [&node](const daemon::HttpRequest& request) { return answer_api(node, request); });
   if (!server) {
     return fail(
         server.error().code, "",

@@ -28,6 +28,6 @@ class Api {
 };
 
 /// The answer to one request, on the control thread.
-[[nodiscard]] HttpResponse answer_api(const Node& node, const HttpRequest& request);
+[[nodiscard]] HttpResponse answer_api(const Node& node, const daemon::HttpRequest& request);
 
 }  // namespace corelay::node

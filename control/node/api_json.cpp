@@ -22,7 +22,7 @@ void add_country(json& document, const NodeConfig& config) {
 
 }  // namespace
 
-std::string health_json(const SystemLoad& load, std::string_view status, const NodeConfig& config) {
+std::string health_json(const daemon::SystemLoad& load, std::string_view status, const NodeConfig& config) {
   json document;
   add_country(document, config);
   document["cpu_used"] = fmt::format("{:.2f}", load.cpu_percent);

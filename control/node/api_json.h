@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "control/node/config.h"
-#include "control/node/system_stats.h"
+#include "control/daemon/system_stats.h"
 
 namespace corelay::node {
 
 /// {"cpu_used":"0.29","disk_used":"84.05","memory_used":"6.70","mode":"optimum","status":"ok"}: percentages as
 /// strings with two decimals. With "country" and "country_iso" where node.country is set, here and in node-state.
-[[nodiscard]] std::string health_json(const SystemLoad& load, std::string_view status, const NodeConfig& config);
+[[nodiscard]] std::string health_json(const daemon::SystemLoad& load, std::string_view status,
+                                      const NodeConfig& config);
 
 /// {"pub_key":"12D3Koo...","peers":[ids],"addresses":[multiaddrs],"topics":[names]}
 [[nodiscard]] std::string node_state_json(const std::string& peer_id, const std::vector<std::string>& peers,

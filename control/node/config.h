@@ -1,6 +1,5 @@
-/// The settings of a node: one typed struct, four layers. A flag beats the environment, the environment beats the file,
-/// the file beats the default. Every key is documented in default.toml, which is embedded in the binary; a test holds
-/// the two together. A wrong key, type or value is an error that names it; nothing is silently ignored.
+/// The settings of a node (control/daemon/settings.h says how they are read). Every key is documented in default.toml,
+/// which is embedded in the binary; a test holds the two together.
 #pragma once
 
 #include <cstddef>
@@ -8,18 +7,18 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <variant>
 #include <vector>
 
 #include "codec/expected.h"
+#include "control/daemon/log.h"
+#include "control/daemon/settings.h"
 #include "dataplane/dataplane.h"
 
 namespace corelay::node {
 
 enum class NodeMode : std::uint8_t { optimum, gossipsub };
-enum class LogLevel : std::uint8_t { trace, debug, info, warn, error, off };
-enum class LogFormat : std::uint8_t { text, json };
+using daemon::LogFormat;
+using daemon::LogLevel;
 
 /// Every setting with its default. A section is a [table] of the file, a member is a key of it; units are in the names.
 struct NodeConfig {
@@ -125,28 +124,9 @@ struct NodeConfig {
   } gossipsub;
 };
 
-/// An enumerated setting: its raw value and the names of 0, 1, 2, ...
-struct EnumRef {
-  unsigned char* value = nullptr;
-  std::span<const std::string_view> names;
-};
-
-/// Where one setting lives inside a NodeConfig.
-using FieldRef = std::variant<bool*, std::uint16_t*, std::uint32_t*, std::uint64_t*, double*, std::string*,
-                              std::vector<std::string>*, EnumRef>;
-
-/// One key. `variable` is the published node's environment name for it, empty where it has none; besides, every key
-/// answers to CORELAY_<SECTION>_<KEY>. `least` and `most` bound numbers.
-struct FieldInfo {
-  std::string_view section;
-  std::string_view key;
-  std::string_view variable;
-  double least = 0;
-  double most = 0;
-  FieldRef (*at)(NodeConfig&) = nullptr;
-
-  [[nodiscard]] std::string name() const { return std::string(section) + "." + std::string(key); }
-};
+using daemon::ConfigSources;
+using daemon::FieldInfo;
+using daemon::FlagValue;
 
 /// All keys, in the order of default.toml.
 [[nodiscard]] std::span<const FieldInfo> config_fields() noexcept;
@@ -154,30 +134,13 @@ struct FieldInfo {
 /// default.toml as built in.
 [[nodiscard]] std::string_view default_toml() noexcept;
 
-/// A value given on the command line: key as section.key, value as text, and the flag it came by, for messages.
-struct FlagValue {
-  std::string key;
-  std::string value;
-  std::string flag = "--set";
-};
-
-/// What the layers are made from.
-struct ConfigSources {
-  std::string file_name;                                         // for messages; empty: no file
-  std::string file_text;                                         // TOML
-  std::vector<std::pair<std::string, std::string>> environment;  // all of it: other names are passed over
-  std::vector<FlagValue> flags;
-};
-
 /// A checked configuration, and where each value came from, in the order of config_fields().
 struct LoadedConfig {
   NodeConfig config;
   std::vector<std::string> origins;
 };
 
-/// Applies the layers and checks the result. Errors: invalid_argument, naming key, value and what is allowed, or the
-/// nearest key; malformed, for a file that is not TOML, with line and column. An environment variable that is set but
-/// empty counts as not set. Unknown names in the environment are errors only below CORELAY_<SECTION>_.
+/// Applies the layers and checks the result (control/daemon/settings.h).
 [[nodiscard]] Expected<LoadedConfig> load_config(const ConfigSources& sources);
 
 /// The whole configuration as a TOML file, each value with its origin in a comment.

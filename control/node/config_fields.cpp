@@ -7,6 +7,8 @@
 namespace corelay::node {
 namespace {
 
+using daemon::EnumRef;
+using daemon::FieldRef;
 using Names = std::span<const std::string_view>;
 
 constexpr std::array<std::string_view, 2> mode_names{"optimum", "gossipsub"};
@@ -34,8 +36,10 @@ FieldRef reference(LogFormat& value) { return names_of(value, format_names); }
 FieldRef reference(dataplane::BackendChoice& value) { return names_of(value, backend_names); }
 FieldRef reference(dataplane::IdleMode& value) { return names_of(value, idle_names); }
 
-#define FIELD(section, key, variable, least, most) \
-  FieldInfo { #section, #key, variable, least, most, [](NodeConfig& c) { return reference(c.section.key); } }
+#define FIELD(section, key, variable, least, most)                                                                     \
+  FieldInfo {                                                                                                          \
+#section, #key, variable, least, most, [](void* c) { return reference(static_cast<NodeConfig*>(c)->section.key); } \
+  }
 
 const auto fields = std::to_array<FieldInfo>({
     FIELD(node, mode, "NODE_MODE", 0, 0),

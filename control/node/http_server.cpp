@@ -73,7 +73,7 @@ class HttpServer::State::Connection : public std::enable_shared_from_this<Connec
     if (error) return close();
     const auto& message = parser_->get();
     const bool is_head = message.method() == http::verb::head;
-    const auto request = parse_target(is_head ? "GET" : message.method_string(), message.target());
+    const auto request = daemon::parse_target(is_head ? "GET" : message.method_string(), message.target());
     if (!request) return refuse(400, request.error().what);
     write(server_->answer(*request), is_head, message.keep_alive());
   }

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "codec/expected.h"
-#include "control/node/http_request.h"
+#include "control/daemon/http_request.h"
 
 namespace corelay::node {
 
@@ -32,7 +32,7 @@ struct HttpConfig {
 
 class HttpServer {
  public:
-  using Answer = std::function<HttpResponse(const HttpRequest&)>;
+  using Answer = std::function<HttpResponse(const daemon::HttpRequest&)>;
 
   /// Errors: invalid_argument (address), unavailable (the port is taken), with the system's reason.
   [[nodiscard]] static Expected<std::unique_ptr<HttpServer>> start(boost::asio::io_context& io, HttpConfig config,

@@ -8,7 +8,7 @@
 
 #include "control/node/node.h"
 #include "control/node/sidecar.h"
-#include "control/node/version.h"
+#include "control/daemon/version.h"
 
 namespace corelay::node {
 namespace {
@@ -78,7 +78,7 @@ void add_lanes(Families& families, const dataplane::Dataplane& dataplane) {
 
 void add_control(Families& families, const Node& node) {
   families.gauge("corelay_build_info", "Which build this is", 1,
-                 {{"commit", std::string(commit_hash())}, {"version", std::string(version())}});
+                 {{"commit", std::string(daemon::commit_hash())}, {"version", std::string(daemon::version())}});
   families.gauge("corelay_ready", "1 when a peer has a session and the node is not leaving", node.is_ready() ? 1 : 0);
   families.gauge("corelay_peers", "Connected peers", static_cast<double>(node.peers().status().size()));
   families.gauge("corelay_sessions", "Peers with a session", static_cast<double>(node.peers().sessions()));
@@ -108,7 +108,7 @@ void add_control(Families& families, const Node& node) {
                    static_cast<double>(sidecar.dropped_messages));
   families.counter("corelay_sidecar_dropped_traces_total", "Traces dropped because their client read too slowly",
                    static_cast<double>(sidecar.dropped_traces));
-  const ProcessUse use = process_use();
+  const daemon::ProcessUse use = daemon::process_use();
   families.counter("process_cpu_seconds_total", "User and system time", use.cpu_seconds);
   families.gauge("process_resident_memory_bytes", "Resident memory", static_cast<double>(use.resident_bytes));
   families.gauge("process_open_fds", "Open file descriptors", static_cast<double>(use.open_files));

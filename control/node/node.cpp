@@ -11,7 +11,7 @@
 #include "control/node/api.h"
 #include "control/node/sidecar.h"
 #include "control/node/topic_hash.h"
-#include "control/node/version.h"
+#include "control/daemon/version.h"
 
 namespace corelay::node {
 namespace {
@@ -22,7 +22,7 @@ constexpr std::chrono::milliseconds goodbye_time{100};  // for the last words to
 
 libp2p::HostConfig host_config(const NodeConfig& config) {
   libp2p::HostConfig host;
-  host.agent_version = fmt::format("corelay/{}", version().substr(1));
+  host.agent_version = fmt::format("corelay/{}", daemon::version().substr(1));
   host.dial_timeout = std::chrono::milliseconds(config.p2p.dial_timeout_ms);
   host.keepalive_interval = std::chrono::milliseconds(config.p2p.keepalive_ms);
   host.connections_max = config.p2p.connections_max;

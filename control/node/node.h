@@ -23,7 +23,7 @@
 #include "control/node/publisher.h"
 #include "control/node/repeats.h"
 #include "control/node/subscribers.h"
-#include "control/node/system_stats.h"
+#include "control/daemon/system_stats.h"
 #include "dataplane/dataplane.h"
 
 namespace corelay::node {
@@ -58,7 +58,7 @@ class Node {
   [[nodiscard]] const Tracer& tracer() const noexcept { return tracer_; }
   [[nodiscard]] const LoadedConfig& loaded() const noexcept { return loaded_; }
   [[nodiscard]] const NodeConfig& config() const noexcept { return loaded_.config; }
-  [[nodiscard]] SystemLoad load() const { return stats_.load(); }
+  [[nodiscard]] daemon::SystemLoad load() const { return stats_.load(); }
   [[nodiscard]] boost::asio::io_context& io() noexcept { return io_; }
 
   // For the APIs, on the control thread.
@@ -94,7 +94,7 @@ class Node {
   boost::asio::io_context& io_;
   LoadedConfig loaded_;
   Tracer tracer_;
-  SystemStats stats_;
+  daemon::SystemStats stats_;
   boost::asio::thread_pool pool_;
   libp2p::Host host_;
   std::vector<std::string> addresses_;

@@ -17,7 +17,7 @@
 #include <set>
 
 #include "control/node/addresses.h"
-#include "control/node/grpc_order.h"
+#include "control/daemon/grpc_order.h"
 #include "control/node/node.h"
 #include "control/node/sidecar_stream.h"
 #include "proto/sidecar.grpc.pb.h"
@@ -66,7 +66,7 @@ struct Sidecar::State final : Service {
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Sidecar::State::ListenCommands(
     grpc::CallbackServerContext* context) {
-  take_from_grpc(this);
+  daemon::take_from_grpc(this);
   std::shared_ptr<SidecarStream> stream;
   {
     const std::lock_guard lock(mutex);
@@ -88,7 +88,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Sidecar::State::Lis
 }
 
 void Sidecar::State::answer(grpc::ServerUnaryReactor* reactor, std::function<void()> fill) {
-  take_from_grpc(this);
+  daemon::take_from_grpc(this);
   {
     const std::lock_guard lock(mutex);
     if (is_stopping) return reactor->Finish(stopping_status());
@@ -106,7 +106,7 @@ void Sidecar::State::answer(grpc::ServerUnaryReactor* reactor, std::function<voi
 
 grpc::ServerUnaryReactor* Sidecar::State::Health(grpc::CallbackServerContext* context, const proto::Void*,
                                                  proto::HealthResponse* response) {
-  const SystemLoad load = node.load();
+  const daemon::SystemLoad load = node.load();
   response->set_nodemode("optimum");
   response->set_cpuused(static_cast<float>(load.cpu_percent));
   response->set_memoryused(static_cast<float>(load.memory_percent));
@@ -158,7 +158,7 @@ Expected<std::unique_ptr<Sidecar>> Sidecar::start(Node& node) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
-  give_to_grpc(state.get());
+  daemon::give_to_grpc(state.get());
   state->server = builder.BuildAndStart();
   if (state->server == nullptr) {
     return fail(ErrorCode::unavailable, "sidecar",

@@ -3,7 +3,7 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 #include <spdlog/spdlog.h>
 
-#include "control/node/grpc_order.h"
+#include "control/daemon/grpc_order.h"
 #include "control/node/topic_list.h"
 #include "proto/sidecar.pb.h"
 
@@ -72,7 +72,7 @@ SidecarStream::Step SidecarStream::next_step() {
 /// A Finish may end the stream, and gRPC's side of it, before another thread gets to its Start call. So a Finish waits
 /// for those on their way here, and the last of them sees to it.
 void SidecarStream::take(Step step) {
-  give_to_grpc(this);
+  daemon::give_to_grpc(this);
   while (step.read || step.write) {
     if (step.write) StartWrite(&write_buffer_);
     if (step.read) StartRead(&read_buffer_);
@@ -125,7 +125,7 @@ void SidecarStream::on_refused(const std::string& topic, const SharedResponse& a
 }
 
 void SidecarStream::OnWriteDone(bool ok) {
-  take_from_grpc(this);
+  daemon::take_from_grpc(this);
   Step step;
   std::uint64_t lost = 0;
   {
@@ -150,7 +150,7 @@ void SidecarStream::OnWriteDone(bool ok) {
 }
 
 void SidecarStream::OnReadDone(bool ok) {
-  take_from_grpc(this);
+  daemon::take_from_grpc(this);
   if (ok) {
     totals_.messages_received.fetch_add(1, std::memory_order_relaxed);
     totals_.bytes_received.fetch_add(read_buffer_.Length(), std::memory_order_relaxed);
@@ -167,7 +167,7 @@ void SidecarStream::OnReadDone(bool ok) {
 }
 
 void SidecarStream::OnCancel() {
-  take_from_grpc(this);
+  daemon::take_from_grpc(this);
   end(grpc::Status(grpc::StatusCode::CANCELLED, "the client is gone"));
 }
 
@@ -186,7 +186,7 @@ void SidecarStream::end(const grpc::Status& status) {
 }
 
 void SidecarStream::OnDone() {
-  take_from_grpc(this);
+  daemon::take_from_grpc(this);
   node_.remove(shared_from_this());
   publish_queue_.reset();
   totals_.streams.fetch_sub(1, std::memory_order_relaxed);

@@ -6,7 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "control/node/http_request.h"
+#include "control/daemon/http_request.h"
 
 namespace corelay::node {
 namespace {
@@ -65,19 +65,19 @@ TEST(ApiJson, TopicsAndErrors) {
 }
 
 TEST(ApiTarget, PathAndQueryAreDecoded) {
-  const auto request = parse_target("GET", "/api/v1/topics?topic=a%20b+c%2B&nodeinfo=true&empty&x=");
+  const auto request = daemon::parse_target("GET", "/api/v1/topics?topic=a%20b+c%2B&nodeinfo=true&empty&x=");
   ASSERT_TRUE(request.has_value());
   EXPECT_EQ(request->path, "/api/v1/topics");
   EXPECT_EQ(request->parameter("topic"), "a b c+");
   EXPECT_EQ(request->parameter("nodeinfo"), "true");
   EXPECT_EQ(request->parameter("empty"), "");
   EXPECT_EQ(request->parameter("missing"), "");
-  EXPECT_EQ(parse_target("GET", "/a%2fb")->path, "/a/b");
+  EXPECT_EQ(daemon::parse_target("GET", "/a%2fb")->path, "/a/b");
 }
 
 TEST(ApiTarget, MalformedTargetsAreRefused) {
   for (const char* target : {"", "x", "http://a/b", "/%", "/%1", "/%zz", "/a?b=%", "/a%00b", "/a%0ab"}) {
-    EXPECT_FALSE(parse_target("GET", target).has_value()) << target;
+    EXPECT_FALSE(daemon::parse_target("GET", target).has_value()) << target;
   }
 }
 

@@ -5,13 +5,13 @@
 #include <string>
 
 #include "codec/check.h"
-#include "control/node/http_request.h"
+#include "control/daemon/http_request.h"
 #include "control/node/topic_list.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace corelay::node;
   const std::string text(reinterpret_cast<const char*>(data), size);
-  if (const auto request = parse_target("GET", text)) {
+  if (const auto request = corelay::daemon::parse_target("GET", text)) {
     CHECK(!request->path.empty() && request->path.front() == '/');
     CHECK(std::none_of(request->path.begin(), request->path.end(), [](unsigned char c) { return c < 0x20; }));
   }

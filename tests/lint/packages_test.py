@@ -14,7 +14,7 @@ PACKAGE_OF = {
     "benchmark": "libbenchmark-dev", "prometheus-cpp": "prometheus-cpp-dev", "Python3": "python3",
     "libisal": "libisal-dev", "libsodium": "libsodium-dev", "liburing": "liburing-dev", "hwloc": "libhwloc-dev",
     "IPSec_MB": "libipsec-mb-dev", "rapidcheck.h": "librapidcheck-dev", "toml++/toml.h": "libtomlplusplus-dev",
-    "CLI/CLI.hpp": "libcli11-dev",
+    "CLI/CLI.hpp": "libcli11-dev", "libnats": "libnats-dev", "hiredis": "libhiredis-dev",
 }
 
 

@@ -12,11 +12,11 @@
 #include <string_view>
 #include <thread>
 
+#include "control/daemon/log.h"
+#include "control/daemon/version.h"
 #include "control/node/identity.h"
-#include "control/node/log.h"
 #include "control/node/node.h"
-#include "control/node/version.h"
-#include "tools/corelayd/flags.h"
+#include "tools/daemon/flags.h"
 
 namespace corelay {
 namespace {
@@ -30,6 +30,33 @@ constexpr std::chrono::milliseconds stop_time{3000};
 #endif
 constexpr int exit_not_built = 3;
 
+// The common settings by name; --set reaches them all.
+constexpr ShortFlag short_flags[] = {
+    {"--mode", "node.mode", "optimum or gossipsub"},
+    {"--cluster-id", "node.cluster_id", "The logical network this node belongs to"},
+    {"--identity-dir", "node.identity_dir", "Folder of p2p.key, made when there is none"},
+    {"--bootstrap", "node.bootstrap_peers", "Peers to stay connected to: multiaddrs, comma-separated"},
+    {"--address", "p2p.address", "IP address for peers, TCP and UDP"},
+    {"--port", "p2p.port", "Port for peers, TCP and UDP"},
+    {"--sidecar-address", "sidecar.address", "IP address of the gRPC API"},
+    {"--sidecar-port", "sidecar.port", "Port of the gRPC API"},
+    {"--api-address", "api.address", "IP address of the HTTP API"},
+    {"--api-port", "api.port", "Port of the HTTP API"},
+    {"--log-level", "log.level", "trace, debug, info, warn, error or off"},
+    {"--log-format", "log.format", "text or json"},
+};
+
+const Program program{
+    "corelayd",
+    "corelayd: a coded relay node. Settings: flag > environment > file > default; see `corelayd config default`.",
+    "Examples:\n"
+    "  corelayd --identity-dir ./identity --cluster-id demo\n"
+    "  corelayd --config corelay.toml --set relay.message_bytes_max=33554432\n"
+    "  OPTIMUM_PORT=7071 SIDECAR_PORT=33222 API_PORT=9092 corelayd config print\n"
+    "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 could not start; 2 wrong usage or configuration; 3 the mode is "
+    "not built.",
+    "relay.message_bytes_max=33554432", short_flags};
+
 int fail_with(const Error& error, int code) {
   std::cerr << "corelayd: " << error.describe() << "\n";
   return code;
@@ -37,7 +64,7 @@ int fail_with(const Error& error, int code) {
 
 /// What an operator wants to read first.
 void log_start(const node::Node& node) {
-  spdlog::info("corelayd {} ({}), peer id {}", node::version(), node::commit_hash(), node.peer_id());
+  spdlog::info("corelayd {} ({}), peer id {}", daemon::version(), daemon::commit_hash(), node.peer_id());
   for (const auto& address : node.addresses()) spdlog::info("peers: {}/p2p/{}", address, node.peer_id());
   const auto& lcores = node.dataplane().lcores();
   for (std::size_t lane = 0; lane < lcores.size(); ++lane) {
@@ -76,7 +103,7 @@ int run(node::LoadedConfig loaded) {
     std::cerr << "corelayd: node.mode = \"gossipsub\" (NODE_MODE) is not built yet; \"optimum\" is\n";
     return exit_not_built;
   }
-  node::start_log(loaded.config.log.level, loaded.config.log.format);
+  daemon::start_log(loaded.config.log.level, loaded.config.log.format);
   const auto lock = node::IdentityLock::take(loaded.config);
   if (!lock) return fail_with(lock.error(), exit_failed);
   const auto identity = node::load_identity(loaded.config);
@@ -96,27 +123,34 @@ int run(node::LoadedConfig loaded) {
 
 int act(const CommandLine& line) {
   if (line.action == Action::version) {
-    std::cout << "corelayd " << node::version() << " (" << node::commit_hash() << ")\n";
+    std::cout << "corelayd " << daemon::version() << " (" << daemon::commit_hash() << ")\n";
     return 0;
   }
   if (line.action == Action::config_default) {
     std::cout << node::default_toml();
     return 0;
   }
-  const auto sources = config_sources(line);
+  const auto sources = daemon::read_sources(line.config_file, line.flags);
   if (!sources) {
-    return report_usage(sources.error().describe(), "--config FILE or CORELAY_CONFIG, a file that can be read");
+    return report_usage(program, sources.error().describe(),
+                        "--config FILE or CORELAY_CONFIG, a file that can be read");
   }
   auto loaded = node::load_config(*sources);
-  if (!loaded) return report_usage(loaded.error().what, "corelayd config default, which explains every setting");
+  if (!loaded)
+    return report_usage(program, loaded.error().what, "corelayd config default, which explains every setting");
   if (const auto peers = node::bootstrap_addresses(loaded->config); !peers) {
-    return report_usage(peers.error().what,
+    return report_usage(program, peers.error().what,
                         "/ip4/127.0.0.1/tcp/7071/p2p/12D3Koo..., as 'corelay node state' prints it");
   }
   switch (line.action) {
-    case Action::config_check: std::cout << "the configuration is good\n"; return 0;
-    case Action::config_print: std::cout << node::print_config(*loaded); return 0;
-    default: return run(std::move(*loaded));
+    case Action::config_check:
+      std::cout << "the configuration is good\n";
+      return 0;
+    case Action::config_print:
+      std::cout << node::print_config(*loaded);
+      return 0;
+    default:
+      return run(std::move(*loaded));
   }
 }
 
@@ -127,7 +161,7 @@ int main(int argc, char** argv) {
   try {
     corelay::CommandLine line;
     int exit_code = 0;
-    if (!corelay::parse_command_line(argc, argv, line, exit_code)) return exit_code;
+    if (!corelay::parse_command_line(corelay::program, argc, argv, line, exit_code)) return exit_code;
     return corelay::act(line);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "corelayd: %s\n", error.what());

@@ -1,0 +1,154 @@
+// The table of settings, one line a key, and the checks that span several. Adding a setting is a member of
+// GatewayConfig, a line here and its prose in default.toml.
+#include "control/gateway/config.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+
+#include "control/daemon/setting_value.h"
+
+namespace corelay::gateway {
+namespace {
+
+using daemon::EnumRef;
+using daemon::FieldRef;
+
+constexpr std::array<std::string_view, 6> level_names{"trace", "debug", "info", "warn", "error", "off"};
+constexpr std::array<std::string_view, 2> format_names{"text", "json"};
+constexpr double bytes_max = 64.0 * 1024 * 1024 * 1024;
+constexpr double hour_ms = 3600e3;
+constexpr std::size_t nodes_max = 64;
+
+template <class T>
+FieldRef reference(T& value) {
+  return &value;
+}
+FieldRef reference(daemon::LogLevel& value) { return EnumRef{reinterpret_cast<unsigned char*>(&value), level_names}; }
+FieldRef reference(daemon::LogFormat& value) { return EnumRef{reinterpret_cast<unsigned char*>(&value), format_names}; }
+
+#define FIELD(section, key, variable, least, most)                                     \
+  FieldInfo {                                                                          \
+#section, #key, variable, least, most,                                             \
+        [](void* c) { return reference(static_cast<GatewayConfig*>(c)->section.key); } \
+  }
+
+const auto fields = std::to_array<FieldInfo>({
+    FIELD(gateway, cluster_id, "CLUSTER_ID", 0, 0),
+    FIELD(gateway, drain_ms, "", 0, 600000),
+    FIELD(log, level, "LOG_LEVEL", 0, 0),
+    FIELD(log, format, "", 0, 0),
+    FIELD(http, address, "", 0, 0),
+    FIELD(http, port, "GATEWAY_PORT,PROXY_PORT", 0, 0),
+    FIELD(http, connections_max, "", 1, 1e6),
+    FIELD(http, connections_per_address_max, "", 1, 1e6),
+    FIELD(http, timeout_ms, "", 100, hour_ms),
+    FIELD(http, idle_ms, "", 100, hour_ms),
+    FIELD(http, ping_ms, "", 100, hour_ms),
+    FIELD(http, header_bytes_max, "", 1024, 1 << 20),
+    FIELD(http, buffered_bytes_max, "", 65536, bytes_max),
+    FIELD(http, send_buffer_bytes, "", 4096, 1 << 26),
+    FIELD(http, cors_origin, "", 0, 0),
+    FIELD(http, tls_certificate, "", 0, 0),
+    FIELD(http, tls_key, "", 0, 0),
+    FIELD(grpc, address, "", 0, 0),
+    FIELD(grpc, port, "PROXY_GRPC_PORT", 0, 0),
+    FIELD(grpc, streams_max, "", 1, 65536),
+    FIELD(nodes, sidecars, "P2P_NODES", 0, 0),
+    FIELD(nodes, health_ms, "", 100, hour_ms),
+    FIELD(nodes, timeout_ms, "", 100, hour_ms),
+    FIELD(nodes, redial_min_ms, "", 10, hour_ms),
+    FIELD(nodes, redial_max_ms, "", 10, hour_ms),
+    FIELD(delivery, threshold, "SUBSCRIBER_THRESHOLD", 0, 1),
+    FIELD(delivery, fallback_ms, "", 0, hour_ms),
+    FIELD(delivery, order_ms, "", 1, hour_ms),
+    FIELD(delivery, dedup_s, "", 1, 86400),
+    FIELD(delivery, dedup_messages_max, "", 16, 1 << 24),
+    FIELD(delivery, message_bytes_max, "", 1, 1 << 30),
+    FIELD(delivery, publish_timeout_ms, "", 100, hour_ms),
+    FIELD(delivery, in_flight_max, "", 1, 1 << 20),
+    FIELD(delivery, in_flight_bytes_max, "", 1, bytes_max),
+    FIELD(delivery, unassigned_topics, "", 0, 0),
+    FIELD(replay, messages_max, "", 1, 1 << 24),
+    FIELD(replay, bytes_max, "", 1024, bytes_max),
+    FIELD(replay, total_bytes_max, "", 1024, bytes_max),
+    FIELD(replay, topics_max, "", 1, 1 << 20),
+    FIELD(replay, topics_per_client_max, "", 1, 65536),
+    FIELD(replay, clients_max, "", 1, 1 << 24),
+    FIELD(replay, client_keep_s, "", 1, 86400 * 30),
+    FIELD(auth, enable, "ENABLE_AUTH", 0, 0),
+    FIELD(auth, domain, "AUTH0_DOMAIN", 0, 0),
+    FIELD(auth, audience, "AUTH0_AUDIENCE", 0, 0),
+    FIELD(auth, issuer, "", 0, 0),
+    FIELD(auth, jwks_url, "", 0, 0),
+    FIELD(auth, refresh_s, "", 1, 86400 * 30),
+    FIELD(auth, stale_s, "", 1, 86400 * 365),
+    FIELD(auth, leeway_s, "", 0, 3600),
+    FIELD(bus, url, "", 0, 0),
+    FIELD(quota, redis, "", 0, 0),
+});
+
+#undef FIELD
+
+daemon::Schema schema() noexcept { return {fields, "corelay-gateway"}; }
+
+Expected<void> check_together(const GatewayConfig& config) {
+  const auto invalid = [](std::string text) { return fail(ErrorCode::invalid_argument, "config", std::move(text)); };
+  if (config.nodes.sidecars.size() > nodes_max) {
+    return invalid(
+        fmt::format("nodes.sidecars (P2P_NODES) has {} entries: at most {}", config.nodes.sidecars.size(), nodes_max));
+  }
+  if (config.nodes.redial_min_ms > config.nodes.redial_max_ms) {
+    return invalid("nodes.redial_min_ms must not be above nodes.redial_max_ms");
+  }
+  if (config.http.tls_certificate.empty() != config.http.tls_key.empty()) {
+    return invalid("http.tls_certificate and http.tls_key are given together or not at all");
+  }
+  const auto& auth = config.auth;
+  if (auth.enable && auth.domain.empty() && auth.jwks_url.empty()) {
+    return invalid("auth.enable (ENABLE_AUTH) needs auth.domain (AUTH0_DOMAIN) or auth.jwks_url, to know whose tokens");
+  }
+  for (const bool is_http : {true, false}) {
+    const auto listen = is_http ? listen_of(config.http.address, config.http.port, auth.enable)
+                                : listen_of(config.grpc.address, config.grpc.port, auth.enable);
+    if (!listen) return invalid((is_http ? "http.port: " : "grpc.port: ") + listen.error().what);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::span<const FieldInfo> config_fields() noexcept { return fields; }
+
+Expected<Listen> listen_of(std::string_view address, std::string_view port, bool has_auth) {
+  Listen listen;
+  listen.address = address;
+  const auto colon = port.rfind(':');
+  if (colon != std::string_view::npos) {
+    if (colon != 0 && address.empty()) listen.address = port.substr(0, colon);
+    port.remove_prefix(colon + 1);
+  }
+  const auto [end, code] = std::from_chars(port.data(), port.data() + port.size(), listen.port);
+  if (code != std::errc{} || end != port.data() + port.size()) {
+    return fail(ErrorCode::invalid_argument, "listen", fmt::format("\"{}\" is not a port from 0 to 65535", port));
+  }
+  if (listen.address.empty()) listen.address = has_auth ? "0.0.0.0" : "127.0.0.1";
+  return listen;
+}
+
+Expected<LoadedConfig> load_config(const ConfigSources& sources) {
+  LoadedConfig loaded;
+  auto origins = daemon::apply_layers(schema(), &loaded.config, sources);
+  if (!origins) return tl::make_unexpected(origins.error());
+  loaded.origins = std::move(*origins);
+  if (auto ok = check_together(loaded.config); !ok) return tl::make_unexpected(ok.error());
+  return loaded;
+}
+
+std::string print_config(const LoadedConfig& loaded) {
+  GatewayConfig copy = loaded.config;  // fields are reached through a writable struct
+  return daemon::print_settings(schema(), &copy, loaded.origins);
+}
+
+}  // namespace corelay::gateway

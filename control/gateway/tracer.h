@@ -1,0 +1,40 @@
+/// How messages fare, as the published tracer shows it: what was published here and when the nodes had it, over the
+/// last minutes, bounded.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <unordered_map>
+
+#include "control/gateway/hub.h"
+
+namespace corelay::gateway {
+
+class Tracer final : public MessageObserver {
+ public:
+  void on_published(const std::string& id, const std::string& topic, std::size_t bytes, Instant now) override;
+  void on_report(const std::string& id, const std::string& topic, std::size_t bytes, bool is_duplicate,
+                 Instant now) override;
+  void reset();
+
+  /// The snapshot as JSON over the last `window`.
+  [[nodiscard]] std::string snapshot(std::chrono::seconds window, unsigned active_nodes, unsigned unhealthy_nodes,
+                                     Instant now) const;
+
+ private:
+  struct Trace {
+    std::string topic;
+    Instant begin{};
+    Instant last{};  // report
+    bool is_published = false;
+    unsigned nodes = 0;
+    unsigned duplicates = 0;
+    std::size_t bytes = 0;
+  };
+  Trace& trace_of(const std::string& id, const std::string& topic, Instant now);
+
+  std::unordered_map<std::string, Trace> traces_;
+  std::deque<std::string> order_;
+};
+
+}  // namespace corelay::gateway

@@ -1,0 +1,30 @@
+"""The gateway's gRPC API as an independent implementation sees it (@grpc/grpc-js)."""
+
+import os
+import subprocess
+
+from fleet import SOURCE, Fleet, main
+from gateway import Gateway
+from node_client import installed_client
+
+# 10,000 where there is time for it: 1 GiB through two nodes.
+FLOOD = os.environ.get("CORELAY_FLOOD_MESSAGES", "300")
+
+
+def test_grpc_js():
+    folder = installed_client()
+    fleet = Fleet(2)
+    window = str(1 << 30)  # the flood's reader may be slower than its publisher, and is to miss nothing
+    gateway = Gateway([node.sidecar for node in fleet.nodes], fleet.directory, environment={
+        "CORELAY_REPLAY_BYTES_MAX": window, "CORELAY_REPLAY_TOTAL_BYTES_MAX": window}).start()
+    gateway.wait_nodes(2)
+    done = subprocess.run(["node", "gateway.mjs", str(SOURCE / "proto" / "gateway.proto"), gateway.grpc,
+                           f"127.0.0.1:{gateway.port}", FLOOD], cwd=folder, capture_output=True, text=True,
+                          timeout=220 if FLOOD == "300" else 3600, check=False)
+    print("    " + (done.stdout + done.stderr).strip().replace("\n", "\n    "))
+    assert done.returncode == 0
+    assert gateway.is_running()
+    gateway.stop()
+
+
+main()

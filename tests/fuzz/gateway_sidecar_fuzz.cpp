@@ -1,0 +1,34 @@
+// Any bytes as what a node's sidecar sends: never a crash, and views stay inside the input.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "codec/check.h"
+#include "control/gateway/hub.h"
+#include "control/gateway/sidecar_message.h"
+#include "control/gateway/text.h"
+
+namespace {
+
+void look(std::string_view text) {
+  using namespace corelay::gateway;
+  if (const auto message = parse_message(text)) {
+    CHECK(!message->topic.empty() && !message->id.empty());
+    CHECK(message->payload_base64.empty() ||
+          (message->payload_base64.data() >= text.data() &&
+           message->payload_base64.data() + message->payload_base64.size() <= text.data() + text.size()));
+    if (const auto payload = decode_base64(message->payload_base64)) {
+      CHECK(unwrap_payload(*payload).size() <= payload->size());
+    }
+  }
+  static_cast<void>(parse_publish_answer(text));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  look(bytes);
+  if (const auto response = corelay::gateway::parse_response(bytes)) look(response->data);
+  return 0;
+}
