@@ -372,9 +372,12 @@ std::uint8_t MessageTable::make_flow(Message& message, PeerIndex peer) noexcept 
   }
   message.flows[f] = Flow{};
   message.flows[f].peer = peer;
+  if (message.list_from == f) message.list_from = flow_none;
   if (!message.is_single) {
     for (std::size_t g = 0; g < message.header.generations; ++g) {
-      GenerationFlow& part = generation(message, g).flows[f];
+      Generation& one = generation(message, g);
+      if (one.source == f) one.source = flow_none;  // the peer that had this place
+      GenerationFlow& part = one.flows[f];
       part = {};
       part.deficit = static_cast<std::uint8_t>(message.header.k);
     }

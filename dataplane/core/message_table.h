@@ -60,6 +60,9 @@ struct Flow {
   bool is_queued = false;       // in its link's bulk queue
   bool is_urgent_queued = false;  // in its link's urgent queue
   bool is_status_queued = false;
+  bool has_named = false;       // it announced this very header
+  bool is_list_false = false;   // and digests that were not the signed ones
+  bool is_list_told = false;    // it was announced with all digests
   bool is_blamed = false;       // for wrong bytes of this message
   bool is_distrusted = false;   // it vouched for a wrong generation: nothing more of this message is taken from it
   bool is_told_full = false;    // it asked around for whoever has all, and was told
@@ -93,7 +96,8 @@ struct Generation {
   bool has_digest = false;
   bool is_right = false;              // decoded and as signed
   std::uint8_t source = flow_none;    // the one neighbour it is taken from, while somebody spoils the message
-  Instant source_at{};                // when it was named or brought something last
+  Instant source_at{};                // when it was named or brought something new last
+  Instant source_since{};             // when it was named
   Digest digest{};
   std::array<GenerationFlow, flows_max> flows{};
 };
@@ -153,6 +157,10 @@ struct MessageFacts {
   bool is_leaving = false;       // chosen to make room
   bool is_careful = false;       // somebody spoils it: relay_vouched.cpp
   bool is_list_right = false;    // all digests are known, and as signed
+  bool is_asked = false;         // a neighbour waits for checked generations of what nobody here reads
+  std::uint8_t list_from = flow_none;  // whose digests are being taken
+  Instant list_at{};             // when it gave some last
+  Instant sources_at{};          // when sources were looked for last
   std::uint8_t flow_count = 0;
   PeerIndex opened_by = peer_none;
   PeerIndex charged_to = peer_none;  // counts against this neighbour, while incomplete

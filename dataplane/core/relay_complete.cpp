@@ -51,7 +51,7 @@ void Relay::State::queue_decode(std::uint32_t slot, std::uint16_t g) noexcept {
   const Message& message = messages[slot];
   Generation& generation = messages.generation(message, g);
   if (generation.is_decode_queued) return;
-  const bool is_awaited = message.is_read || message.is_careful;
+  const bool is_awaited = message.is_read || message.is_careful || message.is_asked;
   generation.is_decode_queued = is_awaited;
   // References to messages that went do not count: of the others there are no more than generations.
   const auto push = [&](Fifo<GenerationRef>& to) {
@@ -84,12 +84,16 @@ bool Relay::State::decode_one(Instant now, Fifo<GenerationRef>& from) noexcept {
   Message& message = messages[ref.message];
   Generation& generation = messages.generation(message, ref.generation);
   if (&from == &decodes) generation.is_decode_queued = false;
-  if (generation.is_decoded || !generation.decoder.is_complete()) return true;
-  generation.decoder.decode({generation.rows.data(), message.header.k}, message.header.shard_bytes);
-  generation.is_decoded = true;
-  ++message.generations_decoded;
-  counters.add(Counter::generations_decoded_total);
+  if (generation.is_right || message.state == MessageState::complete || !generation.decoder.is_complete()) return true;
+  const bool is_new = !generation.is_decoded;
+  if (is_new) {
+    generation.decoder.decode({generation.rows.data(), message.header.k}, message.header.shard_bytes);
+    generation.is_decoded = true;
+    ++message.generations_decoded;
+    counters.add(Counter::generations_decoded_total);
+  }
   if (!check_generation(now, ref.message, ref.generation)) return true;
+  if (!is_new) return true;
   // Hashing goes in order: this may be the generation it waited for, or any after a restart.
   if (messages.generation(message, message.generations_hashed).is_decoded) queue_hash(ref.message);
   return true;
@@ -152,9 +156,11 @@ void Relay::State::finish_check(Instant now, std::uint32_t slot) noexcept {
     message.is_signature_ok = true;
   }
   if (!message.is_single && messages.hasher(slot).finish() != message.header.id) return mend_wrong_bytes(now, slot);
+  // Padding is in the digests and not in the id: somebody on the way may have changed it.
+  if (!message.is_single && !is_padding_clean(message)) return mend_wrong_bytes(now, slot);
   if (!message.is_single && !are_digests_true(message)) {
     counters.add(Counter::drop_digest_total);
-    fault(message.opened_by, PeerFault::bad_digest);
+    fault(message.opened_by, PeerFault::spoilt);
     return close_false(now, slot);
   }
   complete(now, slot);
@@ -181,10 +187,11 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
     ++wrong;
   }
   blame(message, is_blamed);
+  if (!is_list_right) message.list_from = flow_none;
   if (wrong == 0) {
     // Every generation is what was signed and yet the id is not the payload's: who signed it lied. Another may have
     // signed the truth.
-    fault(message.opened_by, PeerFault::bad_digest);
+    fault(message.opened_by, PeerFault::spoilt);
     return close_false(now, slot);
   }
   message.generations_hashed = 0;

@@ -113,10 +113,11 @@ void Relay::State::on_announce(Instant now, PeerIndex from, Bytes bytes) noexcep
   }
   if (slot == slot_none) return;
   Message& message = messages[slot];
-  if (!is_held) take_digests(message, *announce);
   const std::uint8_t f = flow_for(message, from);
   if (f == flow_none) return;
+  if (!is_held) take_list(now, slot, f, *announce);
   message.flows[f].is_provider = true;
+  message.flows[f].has_named = true;
   // A repeated announce means the sender does not know how we stand.
   if (is_known) queue_status(now, slot, f, microseconds(200));
 }
@@ -176,7 +177,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
 void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const CodedFrame& coded) noexcept {
   Message& message = messages[slot];
   Generation& generation = messages.generation(message, coded.generation);
-  if (message.is_careful && !generation.is_right && !is_vouched(now, message, generation, f, coded.form)) {
+  if (message.is_careful && !generation.is_right && !is_vouched(message, generation, f, coded.form)) {
     return counters.add(Counter::drop_unvouched_total);
   }
   const std::size_t k = message.header.k;
@@ -207,6 +208,7 @@ void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const
   std::memcpy(row, payload.data(), payload.size());
   generation.rows[generation.held++] = row;
   ++generation.flows[f].received;
+  if (generation.source == f) generation.source_at = now;
   message.flows[f].innovative += 1;
   --message.deficit;
   message.progress_at = now;
@@ -340,7 +342,8 @@ void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& 
     }
     case FrameKind::announce:
       // After so many in vain it must ask, or is offered it again when the message is whole.
-      if (is_acknowledged || flow.state != PeerState::unheard || flow.retold == retold_max) break;
+      if (is_acknowledged || flow.retold == retold_max) break;
+      if (flow.state != PeerState::unheard && flow.state != PeerState::wanting) break;
       ++flow.retold;
       flow.needs_announce = true;
       queue_urgent(frame.message, frame.flow);
@@ -389,6 +392,10 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
       if (is_asking && message.state == MessageState::complete && !flow.is_told_full) {
         flow.is_told_full = true;
         queue_status(now, slot, f, microseconds(0));
+      }
+      if (is_asking && message.state == MessageState::carried && !message.is_asked) {
+        message.is_asked = true;
+        for (std::size_t g = 0; g < message.header.generations; ++g) queue_decode(slot, static_cast<std::uint16_t>(g));
       }
       if (message.is_careful && message.deficit != 0) find_sources(now, slot);
       note_unsettled(slot);

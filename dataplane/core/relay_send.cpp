@@ -203,6 +203,7 @@ bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t 
   const std::size_t digests_each = room / sizeof(Digest);
   // Digests only help to find a liar: on a path with a small MTU the last of very many are left out.
   const std::size_t frames = std::min((message.header.generations + digests_each - 1) / digests_each, announces_max);
+  const bool is_list_true = message.is_own || message.is_list_right || message.state == MessageState::complete;
   // The header opens the message: on a lossy link its first frame goes out twice.
   const std::size_t copies = frames + (peer.loss > 0.02f ? 1 : 0);
   if (out.frames_left() < copies || out.items_left() < copies) {
@@ -215,7 +216,7 @@ bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t 
     AnnounceFrame announce;
     const std::size_t first = (i % frames) * digests_each;
     std::size_t count = 0;
-    while (count < digests_each && first + count < message.header.generations) {
+    while (is_list_true && count < digests_each && first + count < message.header.generations) {
       const Generation& generation = messages.generation(message, first + count);
       if (!generation.has_digest) break;
       std::memcpy(digests.data() + count * sizeof(Digest), generation.digest.data(), sizeof(Digest));
@@ -236,6 +237,7 @@ bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t 
   }
   flow.needs_announce = false;
   flow.is_announced = true;
+  flow.is_list_told = is_list_true;
   flow.announced_at = now;
   queue_bulk(slot, f);
   return true;
@@ -316,9 +318,7 @@ std::size_t Relay::State::allowed(const Message& message, const Flow& flow) cons
 std::size_t Relay::State::can_give(Instant now, const Message& message, const Generation& generation,
                                    const Flow& flow, GenerationFlow& part) noexcept {
   if (part.deficit == 0 || part.deficit == deficit_held_back) return 0;
-  // Coded from the shards says that they were checked; from a message that somebody spoils nothing else leaves.
-  const bool is_checked = generation.is_right || message.is_own || message.state == MessageState::complete;
-  if (!is_checked && (generation.is_decoded || message.is_careful)) return 0;
+  if (message.is_careful && !is_checked(message, generation)) return 0;
   // It has had enough to decode many times over, lost packets not counted: what it reports is not so, or others keep
   // spoiling what it gets. It may go on, but slowly.
   const std::size_t given_limit = given_max * message.header.k;
@@ -402,22 +402,26 @@ std::size_t Relay::State::send_systematic(Instant now, std::uint32_t slot, std::
   return count;
 }
 
+/// Coded from the shards, by a seed, says that they were checked: until then, as any combination, with its vector.
 std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f,
                                        std::size_t count, Outbox& out) noexcept {
   const Message& message = messages[slot];
   const Generation& generation = messages.generation(message, g);
+  const bool is_vouching = is_checked(message, generation);
+  const std::size_t vector_bytes = is_vouching ? seed_bytes : message.header.k;
   std::array<std::uint64_t, outputs_each_product> seeds;
   std::array<std::uint8_t*, outputs_each_product> frames;
   std::array<std::uint8_t*, outputs_each_product> payloads;
   for (std::size_t i = 0; i < count; ++i) {
     seeds[i] = rng.next();
     frames[i] = out.take_frame();
-    payloads[i] = frames[i] + frame_prefix_bytes + seed_bytes;
-    begin_coded(message, g, CodedForm::seed, seeds[i], frames[i]);
+    payloads[i] = frames[i] + frame_prefix_bytes + vector_bytes;
+    begin_coded(message, g, is_vouching ? CodedForm::seed : CodedForm::vector, seeds[i], frames[i]);
+    if (!is_vouching) codec::expand_seed(seeds[i], {frames[i] + frame_prefix_bytes, message.header.k});
   }
   codec::encode({seeds.data(), count}, {generation.rows.data(), message.header.k}, {payloads.data(), count},
                 message.header.shard_bytes);
-  ship_all(now, slot, g, f, {frames.data(), count}, seed_bytes, out);
+  ship_all(now, slot, g, f, {frames.data(), count}, vector_bytes, out);
   return count;
 }
 

@@ -117,13 +117,19 @@ struct Relay::State {
   [[nodiscard]] Digest generation_digest(const Message& message, const Generation& generation) noexcept;
   [[nodiscard]] bool are_digests_true(Message& message) noexcept;
   [[nodiscard]] bool check_generation(Instant now, std::uint32_t slot, std::size_t g) noexcept;
+  [[nodiscard]] static bool is_checked(const Message& message, const Generation& generation) noexcept {
+    return generation.is_right || message.is_own || message.state == MessageState::complete;
+  }
+  [[nodiscard]] bool is_padding_clean(const Message& message) noexcept;
+  void take_list(Instant now, std::uint32_t slot, std::uint8_t flow, const AnnounceFrame& announce) noexcept;
+  void on_list_right(std::uint32_t slot) noexcept;
   void restart_wrong(Message& message, std::size_t g, std::span<bool> is_blamed) noexcept;
   void blame(Message& message, std::span<const bool> is_blamed) noexcept;
   [[nodiscard]] bool begin_again(Instant now, std::uint32_t slot) noexcept;
   void find_sources(Instant now, std::uint32_t slot) noexcept;
   [[nodiscard]] std::uint8_t source_for(const Message& message, const Generation& generation,
                                         std::span<const std::uint16_t> load) noexcept;
-  [[nodiscard]] static bool is_vouched(Instant now, const Message& message, Generation& generation, std::uint8_t flow,
+  [[nodiscard]] static bool is_vouched(const Message& message, const Generation& generation, std::uint8_t flow,
                                        CodedForm form) noexcept;
   [[nodiscard]] std::uint8_t deficit_for(const Message& message, const Generation& generation,
                                          std::uint8_t flow) const noexcept;

@@ -14,6 +14,9 @@ namespace {
 
 constexpr Duration source_patience = milliseconds(50);  // and two round trips
 constexpr std::uint16_t generations_each_source = 1;     // at a time, so that neighbours get different ones first
+constexpr Duration source_total = seconds(4);           // for one generation, while another has it
+constexpr Duration list_patience = milliseconds(200);   // for the rest of a list of digests
+constexpr Duration sources_every = milliseconds(1);
 constexpr std::size_t mends_max = 32;                   // times a message may be spoilt,
 constexpr std::size_t mends_each_generation = 4;        // and so many more for each generation
 
@@ -59,6 +62,56 @@ bool Relay::State::are_digests_true(Message& message) noexcept {
   return holds_list(message);
 }
 
+/// Whether what fills the last shards up is zero, as it was signed. Cost: reads the padding.
+bool Relay::State::is_padding_clean(const Message& message) noexcept {
+  const std::size_t shard = message.header.shard_bytes;
+  for (std::size_t n = message.header.size_bytes / shard; n < message.shards(); ++n) {
+    const std::uint8_t* const row = messages.generation(message, n / message.header.k).rows[n % message.header.k];
+    const std::size_t used = n == message.header.size_bytes / shard ? message.header.size_bytes % shard : 0;
+    if (std::any_of(row + used, row + shard, [](std::uint8_t byte) { return byte != 0; })) return false;
+  }
+  return true;
+}
+
+/// Takes digests of one neighbour at a time. A whole list that does not hold is forgotten, and nothing more of the kind
+/// is taken from who gave it.
+void Relay::State::take_list(Instant now, std::uint32_t slot, std::uint8_t f, const AnnounceFrame& announce) noexcept {
+  Message& message = messages[slot];
+  if (message.is_list_right || announce.digest_count == 0 || message.flows[f].is_list_false) return;
+  const auto forget = [&] {
+    for (std::size_t g = 0; g < message.header.generations; ++g) messages.generation(message, g).has_digest = false;
+  };
+  if (message.list_from != f) {
+    if (message.list_from != flow_none && now - message.list_at < list_patience) return;
+    forget();
+    message.list_from = f;
+  }
+  message.list_at = now;
+  take_digests(message, announce);
+  if (holds_list(message)) return on_list_right(slot);
+  for (std::size_t g = 0; g < message.header.generations; ++g) {
+    if (!messages.generation(message, g).has_digest) return;
+  }
+  forget();
+  message.flows[f].is_list_false = true;
+  message.list_from = flow_none;
+}
+
+/// What was decoded before can be checked now, and neighbours that heard of the message without its digests hear them.
+void Relay::State::on_list_right(std::uint32_t slot) noexcept {
+  Message& message = messages[slot];
+  for (std::size_t g = 0; g < message.header.generations; ++g) {
+    const Generation& generation = messages.generation(message, g);
+    if (generation.is_decoded && !generation.is_right) queue_decode(slot, static_cast<std::uint16_t>(g));
+  }
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    Flow& flow = message.flows[f];
+    if (!flow.is_announced || flow.is_list_told) continue;
+    flow.needs_announce = true;
+    queue_urgent(slot, f);
+  }
+}
+
 /// Checks a generation that has just been decoded, where its digest is known. False: it was wrong and begins anew.
 bool Relay::State::check_generation(Instant now, std::uint32_t slot, std::size_t g) noexcept {
   Message& message = messages[slot];
@@ -101,7 +154,7 @@ void Relay::State::blame(Message& message, std::span<const bool> is_blamed) noex
     Flow& flow = message.flows[f];
     if (!is_blamed[f] || flow.is_blamed) continue;
     flow.is_blamed = true;
-    fault(flow.peer, PeerFault::bad_digest);
+    fault(flow.peer, PeerFault::spoilt);
   }
 }
 
@@ -129,11 +182,16 @@ bool Relay::State::begin_again(Instant now, std::uint32_t slot) noexcept {
 /// Names a neighbour for each missing generation that has none, or whose one brought nothing for a while.
 void Relay::State::find_sources(Instant now, std::uint32_t slot) noexcept {
   Message& message = messages[slot];
+  if (now - message.sources_at < sources_every && message.sources_at.ns != 0) {
+    message.status_at = std::min(message.status_at, message.sources_at + sources_every);
+    return;
+  }
+  message.sources_at = now;
   std::array<std::uint16_t, flows_max> load{};
   const std::size_t generations = message.header.generations;
   for (std::size_t g = 0; g < generations; ++g) {
     const Generation& generation = messages.generation(message, g);
-    if (!generation.is_right && generation.source != flow_none) ++load[generation.source];
+    if (!generation.decoder.is_complete() && generation.source != flow_none) ++load[generation.source];
   }
   for (std::size_t i = 0, g = rng.below(generations); i < generations; ++i, g = g + 1 < generations ? g + 1 : 0) {
     Generation& generation = messages.generation(message, g);
@@ -142,14 +200,16 @@ void Relay::State::find_sources(Instant now, std::uint32_t slot) noexcept {
     if (before != flow_none) {
       const Flow& flow = message.flows[before];
       const bool is_gone = flow.peer == peer_none || flow.is_distrusted;
-      if (!is_gone && now - generation.source_at < source_patience + peers[flow.peer].link.rtt() * 2) continue;
+      const bool is_slow = now - generation.source_at >= source_patience + peers[flow.peer].link.rtt() * 2 ||
+                           now - generation.source_since >= source_total;
+      if (!is_gone && !is_slow) continue;
     }
     const std::uint8_t found = source_for(message, generation, load);
     if (found == flow_none || found == before) continue;
     // What came so far came from others: a wrong one among them would put the blame on the new one.
     if (generation.held != 0) messages.restart_generation(message, g);
     generation.source = found;
-    generation.source_at = now;
+    generation.source_at = generation.source_since = now;
     ++load[found];
     queue_status(now, slot, found, microseconds(0));
   }
@@ -162,7 +222,7 @@ std::uint8_t Relay::State::source_for(const Message& message, const Generation& 
   for (std::uint8_t i = 0, f = static_cast<std::uint8_t>(rng.below(message.flow_count)); i < message.flow_count; ++i) {
     f = static_cast<std::uint8_t>(f + 1 < message.flow_count ? f + 1 : 0);
     const Flow& flow = message.flows[f];
-    if (flow.peer == peer_none || flow.is_distrusted || f == generation.source) continue;
+    if (flow.peer == peer_none || flow.is_distrusted || !flow.has_named || f == generation.source) continue;
     if (peers[flow.peer].link.is_silent()) continue;
     if (flow.state != PeerState::full && generation.flows[f].deficit != 0) continue;
     if (load[f] >= generations_each_source) continue;
@@ -172,13 +232,9 @@ std::uint8_t Relay::State::source_for(const Message& message, const Generation& 
 }
 
 /// Whether a coded packet may be taken into a generation of a message that somebody spoils.
-bool Relay::State::is_vouched(Instant now, const Message& message, Generation& generation, std::uint8_t f,
+bool Relay::State::is_vouched(const Message& message, const Generation& generation, std::uint8_t f,
                               CodedForm form) noexcept {
-  if (form == CodedForm::vector || message.flows[f].is_distrusted) return false;
-  if (generation.source == flow_none && generation.held == 0) generation.source = f;
-  if (generation.source != f) return false;
-  generation.source_at = now;
-  return true;
+  return form != CodedForm::vector && generation.source == f && !message.flows[f].is_distrusted;
 }
 
 /// What a neighbour is told of a generation of a message that somebody spoils: only its source is to send.

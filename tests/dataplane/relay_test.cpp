@@ -256,7 +256,7 @@ TEST(Relay, MendsAGenerationThatWasPolluted) {
   EXPECT_EQ(spoilt, 3);
   EXPECT_GE(network.nodes()[1].counters->value(Counter::drop_digest_total), 1u);
   ASSERT_FALSE(network.nodes()[1].faults.empty());
-  EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::bad_digest);
+  EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::spoilt);
 }
 
 TEST(Relay, APublisherStillLoadingTakesNothingFromItsPeers) {
