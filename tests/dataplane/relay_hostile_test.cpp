@@ -103,7 +103,7 @@ TEST(RelayHostile, SignedRubbishUnderTheIdOfAMessageDoesNotKeepTheMessageOut) {
   network.run(milliseconds(100));
   ASSERT_GE(network.nodes()[1].faults.size(), 1u);
   EXPECT_EQ(network.nodes()[1].faults[0].peer, 2);
-  EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::bad_digest);
+  EXPECT_EQ(network.nodes()[1].faults[0].fault, PeerFault::spoilt);
   // The same again is refused; the truth is not.
   const auto before = count(network, 1, Counter::drop_header_false_total);
   liar.announce(1, decoy);
