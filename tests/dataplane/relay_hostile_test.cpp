@@ -28,16 +28,6 @@ PreparedMessage disguised(const Liar& liar, const std::vector<std::uint8_t>& rub
   return decoy;
 }
 
-/// Publisher 0, relay 1, liar 2, and 3 behind the relay.
-Network around_a_relay(NetworkConfig config = plain()) {
-  Network network(4, config);
-  network.join(0, 1);
-  network.join(2, 1);
-  network.join(1, 3);
-  network.route_all("t");
-  return network;
-}
-
 TEST(RelayHostile, AHeaderOfAnotherCutBlocksNothing) {
   Network network = around_a_relay();
   Liar liar(network, 2);
@@ -564,21 +554,6 @@ TEST(RelayHostile, NobodyIsEvictedInVain) {
   EXPECT_EQ(open(40, 2).outcome, Admission::opened);
   EXPECT_EQ(all.evicted, 1);
   EXPECT_EQ(all.table.open_of(1), 1u);
-}
-
-TEST(RelayHostile, ARelayOfManyWrongGenerationsIsBlamedOnce) {
-  Network network(2, plain());
-  network.join(0, 1);
-  network.route_all("t");
-  Liar liar(network, 0);
-  const auto payload = bytes_of(500'000, 1);
-  const PreparedMessage message = liar.prepare(payload);
-  ASSERT_GT(message.header.generations, 4);
-  liar.announce(1, message);
-  liar.give_all(1, message, bytes_of(500'000, 2));
-  network.run(milliseconds(100));
-  EXPECT_EQ(count(network, 1, Counter::drop_digest_total), message.header.generations);
-  EXPECT_EQ(network.nodes()[1].faults.size(), 1u);
 }
 
 }  // namespace

@@ -24,6 +24,16 @@ inline NetworkConfig plain() {
   return config;
 }
 
+/// Publisher 0, relay 1, liar 2, and 3 behind the relay.
+inline Network around_a_relay(NetworkConfig config = plain()) {
+  Network network(4, config);
+  network.join(0, 1);
+  network.join(2, 1);
+  network.join(1, 3);
+  network.route_all("t");
+  return network;
+}
+
 inline std::uint64_t count(Network& network, std::size_t node, Counter counter) {
   return network.nodes()[node].counters->value(counter);
 }
