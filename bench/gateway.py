@@ -93,7 +93,7 @@ class GatewayAndNodes:
     name = "corelay-gateway"
 
     def __init__(self, cores, behind, sets):
-        self.behind = behind if behind == STAND_IN else f"{behind} node{'s' if behind != '1' else ''}"
+        self.behind = behind if behind == STAND_IN else f"{behind} nodes"
         self.processes = []
         if behind == STAND_IN:
             self.fleet, self.ports = Fleet(0), Ports()
@@ -101,9 +101,7 @@ class GatewayAndNodes:
                                                 stdin=subprocess.PIPE))
             sidecars = [f"127.0.0.1:{self.ports.base}"]
         else:
-            self.fleet = Fleet(int(behind), environment={"LOG_LEVEL": "warn"}, is_started=behind != "1")
-            if behind == "1":
-                self.fleet[1].start().wait_live()
+            self.fleet = Fleet(int(behind), environment={"LOG_LEVEL": "warn"})
             self.processes += [node.process for node in self.fleet.nodes]
             sidecars = [node.sidecar for node in self.fleet.nodes]
         self.gateway = Gateway(sidecars, self.fleet.directory, environment={
@@ -207,8 +205,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(prog="tools/bench gateway", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=lambda text: [int(word) for word in text.split(",")], default=[1, 100, 1000])
-    parser.add_argument("--behind", type=lambda text: text.split(","), default=[STAND_IN, "1", "4"],
-                        help="stand-in, or a number of nodes; several, with commas")
+    parser.add_argument("--behind", type=lambda text: text.split(","), default=[STAND_IN, "2", "4"],
+                        help="stand-in, or a number of nodes, at least 2; several, with commas")
     parser.add_argument("--bytes", type=int, default=1024)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
@@ -218,7 +216,7 @@ def parse_arguments():
     parser.add_argument("--smoke", action="store_true", help="tiny, to see that it runs")
     arguments = parser.parse_args()
     if arguments.smoke:
-        arguments.clients, arguments.behind, arguments.seconds, arguments.rounds = [3], [STAND_IN, "1"], 0.2, 1
+        arguments.clients, arguments.behind, arguments.seconds, arguments.rounds = [3], [STAND_IN, "2"], 0.2, 1
     return arguments
 
 

@@ -109,7 +109,7 @@ class Load final : public Listener {
   nlohmann::json run();
 
   void on_message(unsigned number, std::string_view payload) override;
-  void on_answer(unsigned number, bool is_good) override;
+  void on_answer(unsigned number, bool is_good, std::string_view text) override;
 
  private:
   [[nodiscard]] bool is_fanout() const { return options_.mode == "fanout"; }
@@ -142,7 +142,6 @@ class Load final : public Listener {
   std::uint64_t delivered_ = 0;
   std::uint64_t answered_ = 0;
   std::uint64_t answered_before_ = 0;  // measuring
-  std::uint64_t refused_ = 0;
   Histogram latency_;
 };
 
@@ -241,9 +240,9 @@ void Load::on_message(unsigned number, std::string_view payload) {
   if (++slot.taken == options_.clients) completed_ = connection.next;
 }
 
-void Load::on_answer(unsigned number, bool is_good) {
+void Load::on_answer(unsigned number, bool is_good, std::string_view text) {
   Connection& connection = connections_[number];
-  refused_ += is_good ? 0 : 1;
+  if (!is_good) throw std::runtime_error("a publish was refused: " + std::string(text.substr(0, 300)));
   if (is_fanout()) return;
   ++answered_;
   --connection.unanswered;
@@ -350,7 +349,6 @@ nlohmann::json Load::run() {
   serve_until(end);
   auto measured = result(duration<double>(Clock::now() - begin).count(), before);
   drain();
-  if (refused_ != 0) throw std::runtime_error(std::to_string(refused_) + " publishes were refused");
   measured["messages"] = published_;
   return measured;
 }

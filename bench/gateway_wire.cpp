@@ -87,7 +87,7 @@ class WsWire final : public Wire {
     } else if (params_.is_subscriber) {
       listener.on_message(params_.number, payload);
     } else {
-      listener.on_answer(params_.number, payload.starts_with(R"({"type":"published")"));
+      listener.on_answer(params_.number, payload.starts_with(R"({"type":"published")"), payload);
     }
   }
 
@@ -118,9 +118,9 @@ class RestWire final : public Wire {
       std::size_t size = 0;
       if (at < end) std::from_chars(rest.data() + at + name.size(), rest.data() + end, size);
       if (rest.size() < end + 4 + size) return taken;
-      const bool is_good = rest.starts_with("HTTP/1.1 200 ") && rest.substr(end + 4, size).find(R"("published")") !=
-                                                                     std::string_view::npos;
-      listener.on_answer(params_.number, is_good);
+      const std::string_view body = rest.substr(end + 4, size);
+      const bool is_good = rest.starts_with("HTTP/1.1 200 ") && body.find(R"("published")") != std::string_view::npos;
+      listener.on_answer(params_.number, is_good, body);
       taken += end + 4 + size;
     }
   }
@@ -169,7 +169,7 @@ class NatsWire final : public Wire {
       if (line.starts_with("PONG")) {
         is_ready_ = true;
       } else if (line.starts_with("+OK")) {
-        if (is_ready_) listener.on_answer(params_.number, true);
+        if (is_ready_) listener.on_answer(params_.number, true, line);
       } else if (line.starts_with("PING")) {
         out += "PONG\r\n";
       } else if (!line.starts_with("INFO")) {
@@ -333,8 +333,8 @@ class GrpcWire final : public Wire {
     while (answers_.size() - at >= 5) {
       const std::size_t size = number_of(std::string_view(answers_).substr(at + 1));
       if (answers_.size() - at < 5 + size) break;
-      const bool is_good = std::string_view(answers_).substr(at + 5, size).find("published") != std::string_view::npos;
-      listener.on_answer(params_.number, is_good);
+      const std::string_view answer = std::string_view(answers_).substr(at + 5, size);
+      listener.on_answer(params_.number, answer.find("published") != std::string_view::npos, answer);
       at += 5 + size;
     }
     answers_.erase(0, at);

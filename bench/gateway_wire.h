@@ -15,8 +15,8 @@ class Listener {
  public:
   /// A message was delivered to connection `number`.
   virtual void on_message(unsigned number, std::string_view payload) = 0;
-  /// A publish of connection `number` was answered.
-  virtual void on_answer(unsigned number, bool is_good) = 0;
+  /// A publish of connection `number` was answered, in these words.
+  virtual void on_answer(unsigned number, bool is_good, std::string_view text) = 0;
 
  protected:
   ~Listener() = default;
