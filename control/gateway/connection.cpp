@@ -227,13 +227,7 @@ void Connection::take_frames() {
       ++publishes_;
       api_.on_frame(*this, frames_->payload(), [self = shared_from_this()](std::string reply) {
         --self->publishes_;
-        if (!self->is_open_) return;
-        if (!reply.empty() && self->out_.size() < control_frames_max) self->send(ws_frame(WsOpcode::text, reply));
-        if (self->is_open_ && !self->is_reading_) {
-          asio::post(self->socket_.get_executor(), [self] {
-            if (self->is_open_ && !self->is_reading_) self->take_frames();
-          });
-        }
+        self->reply(reply);
       });
       continue;
     }
@@ -252,6 +246,22 @@ void Connection::take_frames() {
       if (self->is_open_ && !self->is_reading_) self->take_frames();
     });
   }
+}
+
+/// Answers come in bursts, as nodes' reports do: one write for all of them.
+void Connection::reply(std::string_view text) {
+  if (!is_open_) return;
+  if (!text.empty() && out_.size() < control_frames_max) {
+    if (out_.empty()) wrote_ = now();
+    out_.push_back(std::make_shared<const std::string>(ws_frame(WsOpcode::text, text)));
+  }
+  if (is_reply_due_) return;
+  is_reply_due_ = true;
+  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    self->is_reply_due_ = false;
+    self->pump();
+    if (self->is_open_ && !self->is_reading_) self->take_frames();
+  });
 }
 
 void Connection::send(SharedBytes bytes) {

@@ -198,9 +198,11 @@ void GrpcCall::wake() {
 void GrpcCall::pump() {
   if (is_writing_ || is_finished_ || is_ending_) return;
   SharedBytes next;
+  grpc::WriteOptions options;
   if (!replies_.empty()) {
     next = std::move(replies_.front());
     replies_.pop_front();
+    if (!replies_.empty()) options.set_buffer_hint();  // many to a system call; the last sends them off
   } else if (feed_ != nullptr) {
     next = service_.hub().next(*feed_);
   }
@@ -208,7 +210,7 @@ void GrpcCall::pump() {
   is_writing_ = true;
   write_ = buffer_of(next);
   daemon::give_to_grpc(this);
-  StartWrite(&write_);
+  StartWrite(&write_, options);
 }
 
 }  // namespace corelay::gateway

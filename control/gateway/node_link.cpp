@@ -93,12 +93,14 @@ class Call final : public Stream {
   void OnWriteDone(bool ok) override {
     daemon::take_from_grpc(this);
     bool is_last = false;
+    grpc::WriteOptions options;
     {
       const std::lock_guard lock(mutex_);
       write_.Clear();
       if (ok && !is_over_ && !waiting_.empty()) {
         write_ = std::move(waiting_.front());
         waiting_.pop_front();
+        if (!waiting_.empty()) options.set_buffer_hint();  // many messages to a system call; the last sends them off
       } else {
         is_writing_ = false;
         waiting_.clear();
@@ -109,7 +111,7 @@ class Call final : public Stream {
     }
     if (is_last) return RemoveHold();
     daemon::give_to_grpc(this);
-    StartWrite(&write_);
+    StartWrite(&write_, options);
   }
 
   /// No more writes; the hold goes when none is under way.

@@ -1,6 +1,8 @@
 """The gateway's gRPC API as an independent implementation sees it (@grpc/grpc-js)."""
 
 import os
+import pathlib
+import re
 import subprocess
 
 from fleet import SOURCE, Fleet, main
@@ -9,6 +11,12 @@ from node_client import installed_client
 
 # 10,000 where there is time for it: 1 GiB through two nodes.
 FLOOD = os.environ.get("CORELAY_FLOOD_MESSAGES", "300")
+
+
+def peak_mib(process):
+    """The most memory that a process has had."""
+    status = pathlib.Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) >> 10
 
 
 def test_grpc_js():
@@ -24,6 +32,8 @@ def test_grpc_js():
     print("    " + (done.stdout + done.stderr).strip().replace("\n", "\n    "))
     assert done.returncode == 0
     assert gateway.is_running()
+    print(f"    most memory: gateway {peak_mib(gateway.process.pid)} MiB (replay window {int(window) >> 20} MiB), nodes "
+          f"{', '.join(str(peak_mib(node.process.pid)) for node in fleet.nodes)} MiB")
     gateway.stop()
 
 
