@@ -2,7 +2,7 @@
 //   fanout   one connection publishes, the others are subscribers, and each must get every message, in order, once
 //   publish  every connection publishes and keeps so many unanswered
 // Publishing is a closed loop: at most --window messages are under way, counted by the slowest subscriber, so that no
-// server drops or queues without end. With --rate messages are published by the clock instead. One JSON object on stdout.
+// server drops or queues without end. With --rate messages are published by the clock instead. Writes one JSON object.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

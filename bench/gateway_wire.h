@@ -1,5 +1,5 @@
-/// The client ends of what tools/bench gateway compares: WebSocket, HTTP/1.1, gRPC over HTTP/2, and NATS. They do no more
-/// than the measurement needs and copy nothing but what a read cuts off, so that the servers are what is measured.
+/// The client ends of what tools/bench gateway compares: WebSocket, HTTP/1.1, gRPC over HTTP/2, and NATS. They do no
+/// more than the measurement needs and copy nothing but what a read cuts off, so that the servers are what is measured.
 #pragma once
 
 #include <cstddef>

@@ -233,6 +233,63 @@ TEST(ApiInput, FieldsAndMistakes) {
   EXPECT_EQ(wrong(std::string(100000, '[').c_str()), "invalid JSON");
 }
 
+// Plain objects are read without the parser: it must make no difference. A list as one more field leads past that.
+TEST(ApiInput, PlainObjectsAreReadAsTheParserReadsThem) {
+  const std::vector<std::string> values = {R"("t")",
+                                           R"("")",
+                                           R"("a\n\"b")",
+                                           R"("\u00e9")",
+                                           "\"\xc3\xa9\"",
+                                           "\"\xff\"",
+                                           "\"a\x01z\"",
+                                           "\"12345678\x1f\"",
+                                           "\"\x7f\"",
+                                           "0",
+                                           "7",
+                                           "007",
+                                           "-1",
+                                           "1.5",
+                                           "1e3",
+                                           "18446744073709551615",
+                                           "18446744073709551616",
+                                           "true",
+                                           "false",
+                                           "trueish",
+                                           "null",
+                                           "{}",
+                                           "",
+                                           "\""};
+  std::uint64_t accepted = 0;
+  const auto check = [&](const std::string& key, const std::string& value, std::string text) {
+    text.replace(text.find('K'), 1, '"' + key + '"');
+    text.replace(text.find('V'), 1, value);
+    std::string longer = text;
+    longer.insert(longer.find('{') + 1, R"("past":[],)");
+    const auto plain = parse_input(text);
+    const auto full = parse_input(longer);
+    ASSERT_EQ(plain.has_value(), full.has_value()) << text;
+    if (!plain) {
+      ASSERT_EQ(plain.error().what, full.error().what) << text;
+      return;
+    }
+    ++accepted;
+    const auto all = [](const ApiInput& input) {
+      return std::tuple(input.type, input.client_id, input.topic, input.message, input.timestamp, input.no_dedup,
+                        input.id);
+    };
+    ASSERT_EQ(all(*plain), all(*full)) << text;
+  };
+  for (const char* const key : {"type", "client_id", "topic", "message", "timestamp", "no_dedup", "id", "other"}) {
+    for (const auto& value : values) {
+      for (const char* const text : {"{K:V}", " { K : V } ", "{K:V,}", "{K:V", "{K:V}x", "{K V}",
+                                     R"({"message":"m",K:V})", R"({K:V,"topic":"t"})"}) {
+        check(key, value, text);
+      }
+    }
+  }
+  EXPECT_GT(accepted, 100U);
+}
+
 TEST(HttpRequests, OneAfterTheOther) {
   const std::string bytes =
       "POST /api/v1/publish?a=b%20c HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nAuthorization: Bearer t\r\n\r\nabc"
