@@ -113,7 +113,10 @@ void Connection::check(Instant at) {
   }
   if (is_late) {
     ++totals_.timeouts;
-    return close();
+    const bool is_told = mode_ == Mode::http && !is_ending_ && !has_output && parser_.is_inside();
+    if (!is_told) return close();
+    constexpr std::string_view why = "{\"error\":\"the request did not come whole within http.timeout_ms\"}\n";
+    return answer({408, "application/json", std::string(why), {}}, false, false);
   }
   if (mode_ == Mode::http || is_ending_ || !late(pinged_, settings_.ping)) return;
   pinged_ = at;
@@ -142,6 +145,7 @@ void Connection::on_read(const error_code& error, std::size_t bytes) {
   is_reading_ = false;
   if (!is_open_) return;
   if (error) return close();
+  if (is_ending_) return;
   const bool is_full = bytes == read_buffer_.size();
   heard_ = now();
   const std::string_view text(read_buffer_.data(), bytes);

@@ -123,7 +123,11 @@ void GrpcCall::open(const std::string& client) {
   client_ = admission_ ? admission_->client_id : client;
   if (client_.empty()) return end({grpc::StatusCode::INVALID_ARGUMENT, "missing client ID"});
   auto feed = service_.hub().open(client_, this, Format::grpc, {});
-  if (!feed) return end({grpc::StatusCode::RESOURCE_EXHAUSTED, feed.error().what});
+  if (!feed) {
+    const bool is_wrong = feed.error().code == ErrorCode::invalid_argument;
+    return end({is_wrong ? grpc::StatusCode::INVALID_ARGUMENT : grpc::StatusCode::RESOURCE_EXHAUSTED,
+                feed.error().what});
+  }
   feed_ = *feed;
   pump();
 }

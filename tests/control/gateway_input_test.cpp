@@ -290,6 +290,24 @@ TEST(ApiInput, PlainObjectsAreReadAsTheParserReadsThem) {
   EXPECT_GT(accepted, 100U);
 }
 
+TEST(HttpRequests, BodiesOfUnknownLengthCutAnywhere) {
+  const std::string bytes =
+      "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: x\r\n\r\n"
+      "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+  for (std::size_t part = 1; part <= bytes.size(); ++part) {
+    RequestParser parser({});
+    std::vector<std::string> bodies;
+    for (std::size_t at = 0; at < bytes.size(); at += part) {
+      auto outcome = parser.feed(std::string_view(bytes).substr(at, part));
+      for (; outcome == RequestParser::Outcome::request; outcome = parser.feed({})) {
+        bodies.push_back(parser.take().body);
+      }
+      ASSERT_EQ(outcome, RequestParser::Outcome::need_more) << part;
+    }
+    EXPECT_EQ(bodies, (std::vector<std::string>{"abcde", ""})) << part;
+  }
+}
+
 TEST(HttpRequests, OneAfterTheOther) {
   const std::string bytes =
       "POST /api/v1/publish?a=b%20c HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nAuthorization: Bearer t\r\n\r\nabc"

@@ -162,7 +162,7 @@ def test_a_killed_node_leaves_the_counts_right():
         wait_until(f"messages at {nodes} of 4", lambda: got(nodes, again))
         assert len(texts(clients[nodes])) == len(set(texts(clients[nodes]))), "a message came twice"
     assert gateway.metrics()["fallback_deliveries_total"] == 0
-    print(f"    {len(publisher.done)} messages answered 200 while the node died, all at who waits for up to three")
+    print(f"    {len(publisher.done)} messages answered 200 while the node died, all where up to three are waited for")
     gateway.stop()
 
 
