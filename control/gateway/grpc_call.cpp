@@ -26,6 +26,17 @@ grpc::ByteBuffer buffer_of(const SharedBytes& bytes) {
 
 }  // namespace
 
+grpc::Status refusal_of(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::permission_denied:
+      return {grpc::StatusCode::PERMISSION_DENIED, error.what};
+    case ErrorCode::unavailable:  // the issuer's keys
+      return {grpc::StatusCode::UNAVAILABLE, error.what};
+    default:
+      return {grpc::StatusCode::UNAUTHENTICATED, error.what};
+  }
+}
+
 GrpcCall::GrpcCall(Service& service, Gatekeeper* gatekeeper, GrpcTotals& totals, std::string token, Ended ended)
     : service_(service), gatekeeper_(gatekeeper), totals_(totals), token_(std::move(token)), ended_(std::move(ended)) {}
 
@@ -40,7 +51,7 @@ void GrpcCall::begin() {
 void GrpcCall::admit() {
   if (gatekeeper_ == nullptr) return read();
   gatekeeper_->admit(token_, [self = shared_from_this()](Expected<std::shared_ptr<Admission>> admission) {
-    if (!admission) return self->end({grpc::StatusCode::UNAUTHENTICATED, admission.error().what});
+    if (!admission) return self->end(refusal_of(admission.error()));
     self->admission_ = *admission;
     self->read();
   });

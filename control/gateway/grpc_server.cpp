@@ -150,7 +150,7 @@ grpc::ServerUnaryReactor* GrpcServer::State::unary(grpc::CallbackServerContext* 
                     [this, self = shared_from_this(), token = token_of(*context), work = std::move(work), finish] {
                       if (gatekeeper == nullptr) return work(nullptr, finish);
                       gatekeeper->admit(token, [work, finish](const Expected<std::shared_ptr<Admission>>& admission) {
-                        if (!admission) return finish({grpc::StatusCode::UNAUTHENTICATED, admission.error().what});
+                        if (!admission) return finish(refusal_of(admission.error()));
                         work(*admission, finish);
                       });
                     });

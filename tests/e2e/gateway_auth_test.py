@@ -7,9 +7,10 @@ import subprocess
 import time
 import urllib.request
 
-from fleet import Fleet, main, wait_until
+from fleet import SOURCE, Fleet, main, wait_until
 from gateway import Gateway, WebSocket
 from gateway_tokens import Issuer, bearer, made, token
+from node_client import installed_client
 
 
 def test_tokens_and_limits():
@@ -69,6 +70,35 @@ def test_tokens_and_limits():
     assert usage["publishes_hour"] == 5 and usage["max_publish_per_hour"] == 5 and usage["client_id"] == "limited"
     client.wait_for(5)
     assert fleet[1].is_running()
+    gateway.stop()
+
+
+def test_tokens_over_grpc():
+    jwks, tokens = made(token(client_id="c"), token(exp=1), token(aud="other"), token(forge="signature"),
+                        token(forge="none"), token(is_active=False), token(client_id="spent", max_publish_per_hour=1))
+    issuer = Issuer(jwks)
+    fleet = Fleet(2)
+    gateway = Gateway([node.sidecar for node in fleet.nodes], fleet.directory, environment={
+        "ENABLE_AUTH": "true", "AUTH0_DOMAIN": "issuer.test", "AUTH0_AUDIENCE": "api",
+        "CORELAY_AUTH_JWKS_URL": issuer.url, "CORELAY_HTTP_ADDRESS": "127.0.0.1",
+        "CORELAY_GRPC_ADDRESS": "127.0.0.1"}).start()
+    gateway.wait_nodes(2)
+    asked = [*tokens, tokens[6], None, "", "x", "a.b.c"]
+    done = subprocess.run(["node", "gateway_auth.mjs", str(SOURCE / "proto" / "gateway.proto"), gateway.grpc],
+                          cwd=installed_client(), input=json.dumps(asked), capture_output=True, text=True, timeout=120,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    good, denied, exhausted, refused = [0, ""], 7, 8, 16
+    assert answers[0][:2] == [good, good] and answers[0][2][0] == 0, answers[0]
+    for i, part in [(1, "expired"), (2, "somebody else"), (3, "signature"), (4, "algorithm"), (5, "inactive"),
+                    (8, ""), (9, ""), (10, ""), (11, "")]:
+        for code, details in answers[i]:
+            wanted = denied if part == "inactive" else refused
+            assert code == wanted and part in details and details, (asked[i], answers[i])
+    assert answers[6][1] == good, answers[6]
+    assert answers[7][1][0] == exhausted and "per-hour limit reached (1/hour)" in answers[7][1][1], answers[7]
+    assert gateway.is_running()
     gateway.stop()
 
 
