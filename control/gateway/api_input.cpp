@@ -152,7 +152,8 @@ class PlainInput {
 
 Expected<ApiInput> parse_input(std::string_view text) {
   if (ApiInput plain; PlainInput(text).read(plain)) return plain;
-  json object = json::parse(text, nullptr, false);
+  const bool has_zero = text.find('\0') != std::string_view::npos;  // the parser would take it for the end
+  json object = has_zero ? json() : json::parse(text, nullptr, false);
   if (!object.is_object()) return fail(ErrorCode::malformed, "body", "invalid JSON");
   ApiInput input;
   for (const auto& [field, to] :

@@ -221,6 +221,7 @@ TEST(ApiInput, FieldsAndMistakes) {
   EXPECT_EQ(wrong("[]"), "invalid JSON");
   EXPECT_EQ(wrong(""), "invalid JSON");
   EXPECT_EQ(wrong("{\"topic\":\"\xff\"}"), "invalid JSON");
+  EXPECT_EQ(parse_input(std::string_view("{}\0x", 4)).error().what, "invalid JSON");
   EXPECT_EQ(wrong(R"({"topic":1})"), "topic must be a string");
   EXPECT_EQ(wrong(R"({"client_id":[]})"), "client_id must be a string");
   EXPECT_EQ(wrong(R"({"message":{}})"), "message must be a string");
