@@ -56,10 +56,16 @@ class Call final : public grpc::ServerBidiReactor<proto::Request, proto::Respons
     const std::lock_guard lock(mutex_);
     if (is_over_) return;
     waiting_.push_back(std::move(response));
-    if (waiting_.size() == 1) StartWrite(waiting_.front().get());
+    if (waiting_.size() == 1) write_first();
   }
 
  private:
+  void write_first() {
+    grpc::WriteOptions options;
+    if (waiting_.size() > 1) options.set_buffer_hint();  // many to a system call
+    StartWrite(waiting_.front().get(), options);
+  }
+
   Sidecar& sidecar_;
   proto::Request request_;
   std::mutex mutex_;  // guards what follows
@@ -109,7 +115,7 @@ void Call::OnReadDone(bool ok) {
 void Call::OnWriteDone(bool ok) {
   const std::lock_guard lock(mutex_);
   waiting_.pop_front();
-  if (ok && !waiting_.empty() && !is_over_) StartWrite(waiting_.front().get());
+  if (ok && !waiting_.empty() && !is_over_) write_first();
 }
 
 void Call::OnDone() { delete this; }
