@@ -29,9 +29,10 @@ BUILD = pathlib.Path(os.environ.get("CORELAY_BUILD") or ROOT / "build/dev")
 os.environ.update({"CORELAY": str(BUILD / "bin/corelay"), "CORELAYD": str(BUILD / "bin/corelayd"),
                    "CORELAY_GATEWAY": str(BUILD / "bin/corelay-gateway"), "CORELAY_SOURCE": str(ROOT)})
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "tests/e2e"))
+sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "bench")]
 from fleet import Fleet, Ports, end_process, start_process, wait_until  # noqa: E402
 from gateway import Gateway  # noqa: E402
+from lab import cores as machine  # noqa: E402
 
 TARGETS = ["corelay", "corelayd", "corelay-gateway", "gateway_load", "gateway_sidecar"]
 STAND_IN = "stand-in"
@@ -226,6 +227,7 @@ def main():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     cores = Cores()
+    host = machine.Cores()
     has_nats = shutil.which("nats-server") is not None
     if not has_nats:
         print("gateway: nats-server is not installed: measured without it", file=sys.stderr)
@@ -239,6 +241,8 @@ def main():
         gateway.stop()
         if nats:
             nats.stop()
+    if host.share_stolen() > 0.05:
+        print(f"gateway: the host took {host.share_stolen():.0%} of this machine's cores", file=sys.stderr)
     print(json.dumps({"bench": "gateway", "rows": rows}))
 
 
