@@ -18,9 +18,12 @@ constexpr std::chrono::milliseconds look_again{2};
 /// A buffer over shared bytes, without copying them.
 grpc::ByteBuffer buffer_of(const SharedBytes& bytes) {
   auto* const owner = new SharedBytes(bytes);  // gRPC frees it with the slice
-  const grpc::Slice slice(
-      const_cast<char*>(bytes->data()), bytes->size(), [](void* data) { delete static_cast<SharedBytes*>(data); },
-      owner);
+  daemon::give_to_grpc(owner);
+  const auto release = [](void* data) {
+    daemon::take_from_grpc(data);
+    delete static_cast<SharedBytes*>(data);
+  };
+  const grpc::Slice slice(const_cast<char*>(bytes->data()), bytes->size(), release, owner);
   return grpc::ByteBuffer(&slice, 1);
 }
 

@@ -28,8 +28,12 @@ using Stream = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 /// A buffer over shared bytes, without copying them.
 grpc::Slice slice_of(const SharedBytes& bytes) {
   auto* const owner = new SharedBytes(bytes);  // gRPC frees it with the slice
-  return {const_cast<char*>(bytes->data()), bytes->size(), [](void* data) { delete static_cast<SharedBytes*>(data); },
-          owner};
+  daemon::give_to_grpc(owner);
+  const auto release = [](void* data) {
+    daemon::take_from_grpc(data);
+    delete static_cast<SharedBytes*>(data);
+  };
+  return {const_cast<char*>(bytes->data()), bytes->size(), release, owner};
 }
 
 grpc::ByteBuffer request_of(std::int32_t command, const std::string& topic, const SharedBytes& payload) {
