@@ -10,8 +10,8 @@ the same at a fixed rate that both can do; "publish": answered publishes, nats-s
 each too); server, protocol, behind, clients (subscribers; of publish: publishing connections); messages_s (published),
 delivered_s (to all clients together); p50_ms, p99_ms (publish to delivery, of publish: to its answer); ratio (of the
 gateway's delivered_s, or messages_s, to nats-server's in this run); server_busy, load_busy, nodes_busy (cores); limit
-(who had no core left). Every figure is the median of the rounds. Every client is checked to get every message, in
-order and once.
+(who had no core left; "waiting": nobody, or work that is not of this benchmark took it). Every figure is the median of
+the rounds. Every client is checked to get every message, in order and once.
 """
 import argparse
 import json
