@@ -116,10 +116,13 @@ class Hook:
                 hook.types.append(self.headers["Content-Type"])
                 hook.bodies.append(body)
                 time.sleep(pause_s)
-                self.send_response(status)
-                self.send_header("Content-Length", "4")
-                self.end_headers()
-                self.wfile.write(b"nope")
+                try:
+                    self.send_response(status)
+                    self.send_header("Content-Length", "4")
+                    self.end_headers()
+                    self.wfile.write(b"nope")
+                except OSError:
+                    self.close_connection = True  # who asked has stopped waiting
 
             def log_message(self, *_):
                 pass

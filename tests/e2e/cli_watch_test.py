@@ -63,7 +63,7 @@ def test_load_tracer_and_top():
     assert json.loads(gateway.get("/api/v1/topics?client_id=corelay-multi")[1])["topics"] == [], topics
     # A message that has no subscriber is refused; the reason is told once, with its count.
     done = corelay("multi-publish", "--service-url", url, "--topic", "nobody", "--clients", "2", "--count", "3")
-    assert done.returncode == 3 and "6 × status 404: topic not assigned" in done.stderr, done
+    assert done.returncode == 4 and "6 × status 404: topic not assigned" in done.stderr, done
     done = corelay("multi-subscribe", "--service-url", url, "--topic", "t", "--clients", "2", "--count", "1",
                    "--timeout", "1s")
     assert done.returncode == 5 and "0 of 2 messages came" in done.stderr, done
@@ -130,11 +130,12 @@ def test_completion():
             ["zsh", "-fc", f"compdef() {{ :; }}; compadd() {{ shift; print -r -- $*; }}; source {folder}/script.zsh; "
                            "words=(corelay node ''); CURRENT=3; _corelay; "
                            "words=(corelay publish --serv); CURRENT=3; _corelay; "
-                           "words=(corelay --output ''); CURRENT=3; _corelay"],
+                           "words=(corelay --output ''); CURRENT=3; _corelay; "
+                           "words=(corelay tracer load --end); CURRENT=4; _corelay"],
             capture_output=True, text=True, check=True)
         lines = asked.stdout.splitlines()
         assert lines[0] == "health state version peers" and "--service-url" in lines[1], asked
-        assert lines[2] == "table json yaml", asked
+        assert lines[2] == "table json yaml" and "--endpoint2" in lines[3], asked
     if shutil.which("fish"):
         for words, wanted in (("corelay pub", "publish"), ("corelay node ", "health"), ("corelay --output ", "yaml"),
                               ("corelay publish --serv", "--service-url"),

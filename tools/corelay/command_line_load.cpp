@@ -124,7 +124,8 @@ void add_top(CLI::App& app, Choice& choice) {
                             "  corelay top --api localhost:9091,localhost:9092\n"
                             "  corelay top --once --output json\n\n"
                             "waste: coded packets that brought nothing new; rank: shards held of a generation, on\n"
-                            "average; waiting: messages published here that wait for local clients.\n");
+                            "average; msgs: messages held; pubs: publishes under way; queue: messages published here that\n"
+                            "wait for local clients; busy: cycles of a lane that did work.\n");
   auto options = std::make_shared<TopOptions>();
   add_list(verb, "--api", "HTTP APIs of the nodes, by commas [those of 'corelay up']", "HOST:PORT", options->addresses);
   add_duration(verb, "--interval", "Time between two readings [1s]",

@@ -50,6 +50,7 @@ struct Tally {
   std::uint64_t bytes = 0;
   std::vector<double> delays_ms;
   std::map<std::string, std::uint64_t> failures;  // by reason
+  bool was_answered = false;                      // one of the failures was a gateway's word
 
   void add_delay(double ms) {
     if (delays_ms.size() < samples_max) delays_ms.push_back(ms);
@@ -130,11 +131,13 @@ class Publishers {
       if (n != 0 && options_.interval.count() != 0) sleep_for(options_.interval);
       const std::string payload = load_payload({run_, index, n, wall_ns()}, options_.bytes);
       const auto sent_at = Clock::now();
-      const std::string why = grpc ? send_grpc(*grpc, client, payload) : send_rest(rest, client, payload);
+      const auto sent = grpc ? send_grpc(*grpc, client, payload) : send_rest(rest, client, payload);
       const double ms = std::chrono::duration<double, std::milli>(Clock::now() - sent_at).count();
       const std::lock_guard lock(tally.mutex);
-      if (!why.empty()) {
-        tally.fail(why);
+      if (!sent) {
+        tally.fail(sent.error().what);
+        const bool is_silent = sent.error().code == ErrorCode::unavailable || sent.error().code == ErrorCode::timed_out;
+        tally.was_answered = tally.was_answered || !is_silent;
         continue;
       }
       ++tally.done;
@@ -146,15 +149,18 @@ class Publishers {
   Tally tally;
 
  private:
-  std::string send_rest(GatewayClient& rest, const Client& client, const std::string& payload) const {
+  Expected<void> send_rest(GatewayClient& rest, const Client& client, const std::string& payload) const {
     const Json body{{"client_id", client.access.client_id()}, {"topic", options_.topic}, {"message", payload}};
     const auto reply = rest.call("POST", "/api/v1/publish", body.dump());
-    if (!reply) return reply.error().what;
-    return reply->status == 200 ? "" : fmt::format("status {}: {}", reply->status, error_text(reply->body));
+    if (!reply) return tl::make_unexpected(reply.error());
+    if (reply->status == 200) return {};
+    return fail(ErrorCode::permission_denied, "publish",
+                fmt::format("status {}: {}", reply->status, error_text(reply->body)));
   }
-  std::string send_grpc(GatewayGrpc& grpc, const Client& client, const std::string& payload) const {
+  Expected<void> send_grpc(GatewayGrpc& grpc, const Client& client, const std::string& payload) const {
     const auto done = grpc.publish(client.access.client_id(), options_.topic, payload, call_timeout);
-    return done ? "" : done.error().what;
+    if (!done) return tl::make_unexpected(done.error());
+    return {};
   }
 
   const Console& console_;
@@ -301,7 +307,7 @@ ExitCode multi_publish(const Console& console, const MultiOptions& options) {
   if (tally.failed == 0) return ExitCode::ok;
   console.note(failures_text(tally));
   return console.fail(
-      tally.done == 0 ? ExitCode::unreachable : ExitCode::refused,
+      tally.was_answered ? ExitCode::refused : ExitCode::unreachable,
       fmt::format("{} of {} publishes failed", with_commas(tally.failed), with_commas(tally.failed + tally.done)),
       "the reasons are above; 'corelay health' shows whether the gateway reaches its nodes");
 }

@@ -124,8 +124,8 @@ class View {
   View(const Console& console, const std::vector<std::string>& addresses) : console_(console), addresses_(addresses) {}
 
   [[nodiscard]] std::string text(const std::vector<Reading>& before, const std::vector<Reading>& now) const {
-    Table nodes({"node", "CPU", "peers", "mesh", "topics", "rx/s", "tx/s", "Mbit/s in", "out", "new/s", "waste", "rank",
-                 "messages", "publishing", "waiting"});
+    Table nodes({"node", "CPU", "peers", "mesh", "topics", "rx/s", "tx/s", "Mb/s in", "out", "new/s", "waste", "rank",
+                 "msgs", "pubs", "queue"});
     nodes.align_right({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14});
     Table lanes({"node", "lane", "busy", "rx/s", "tx/s", "coded in/s", "new/s", "generations", "shards held"});
     lanes.align_right({1, 2, 3, 4, 5, 6, 7, 8});

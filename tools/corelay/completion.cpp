@@ -31,8 +31,8 @@ std::string quoted(std::string_view text) {
   return out + "'";
 }
 
-/// Cases of a shell function that sets `verbs`, `options`, `values` (options that take one), and, for the option before
-/// the word, `choices` or `files`.
+/// Cases of a shell function that sets cr_verbs, cr_options, cr_values (options that take one), and, for the option
+/// before the word, choices or files.
 std::string cases(const CompletionVerb& program) {
   std::string tables, choices;
   each(program, "", [&](const std::string& path, const CompletionVerb& verb) {
@@ -46,28 +46,28 @@ std::string cases(const CompletionVerb& program) {
       else if (option.is_path)
         choices += fmt::format("    '{}:{}') files=1 ;;\n", path, option.name);
     }
-    tables += fmt::format("    {}) verbs={}; options={}; values={} ;;\n", quoted(path), quoted(joined(verbs)),
+    tables += fmt::format("    {}) cr_verbs={}; cr_options={}; cr_values={} ;;\n", quoted(path), quoted(joined(verbs)),
                           quoted(joined(options)), quoted(joined(values)));
   });
   return fmt::format(
-      "_corelay_table() {{\n  verbs= options= values=\n  case \"$1\" in\n{}  esac\n}}\n"
+      "_corelay_table() {{\n  cr_verbs= cr_options= cr_values=\n  case \"$1\" in\n{}  esac\n}}\n"
       "_corelay_value() {{\n  choices= files=\n  case \"$1:$2\" in\n{}  esac\n}}\n",
       tables, choices);
 }
 
-/// Reads the words before the one to complete; leaves what fits in `all_options`, `verbs`, `choices`, `files`, and in
-/// `wants_value` whether the word is an option's value. $@ are the words without the program's name.
+/// Reads the words before the one to complete; leaves what fits in all_options, cr_verbs, choices, files, and in
+/// wants_value whether the word is an option's value. $@ are the words without the program's name.
 constexpr const char* walk = R"(_corelay_walk() {
-  local word path= all_values last=
+  local word at= all_values last=
   _corelay_table ''
-  all_options=$options all_values=$values wants_value= choices= files=
+  all_options=$cr_options all_values=$cr_values wants_value= choices= files=
   for word in "$@"; do
     if [ -n "$last" ]; then last=; continue; fi
-    case " $verbs " in
+    case " $cr_verbs " in
       *" $word "*)
-        path=${path:+$path }$word
-        _corelay_table "$path"
-        all_options="$all_options $options" all_values="$all_values $values"
+        at=${at:+$at }$word
+        _corelay_table "$at"
+        all_options="$all_options $cr_options" all_values="$all_values $cr_values"
         continue ;;
     esac
     case " $all_values " in *" $word "*) last=$word ;; esac
@@ -75,8 +75,8 @@ constexpr const char* walk = R"(_corelay_walk() {
   if [ -n "$last" ]; then
     wants_value=1
     _corelay_value '' "$last"
-    [ -n "$choices$files" ] || _corelay_value "$path" "$last"
-    [ -n "$choices$files" ] || [ "$path" = "${path%% *}" ] || _corelay_value "${path%% *}" "$last"
+    [ -n "$choices$files" ] || _corelay_value "$at" "$last"
+    [ -n "$choices$files" ] || [ "$at" = "${at%% *}" ] || _corelay_value "${at%% *}" "$last"
   fi
 }
 )";
@@ -84,7 +84,7 @@ constexpr const char* walk = R"(_corelay_walk() {
 std::string bash_script(const CompletionVerb& program) {
   return "# bash completion of corelay: source <(corelay completion bash)\n" + cases(program) + walk +
          R"(_corelay() {
-  local word=${COMP_WORDS[COMP_CWORD]} verbs options values all_options wants_value choices files
+  local word=${COMP_WORDS[COMP_CWORD]} cr_verbs cr_options cr_values all_options wants_value choices files
   COMPREPLY=()
   _corelay_walk "${COMP_WORDS[@]:1:COMP_CWORD-1}"
   if [ -n "$wants_value" ]; then
@@ -94,7 +94,7 @@ std::string bash_script(const CompletionVerb& program) {
   fi
   case $word in
     -*) COMPREPLY=($(compgen -W "$all_options" -- "$word")) ;;
-    *) COMPREPLY=($(compgen -W "$verbs" -- "$word")) ;;
+    *) COMPREPLY=($(compgen -W "$cr_verbs" -- "$word")) ;;
   esac
 }
 complete -F _corelay corelay
@@ -105,8 +105,8 @@ std::string zsh_script(const CompletionVerb& program) {
   return "#compdef corelay\n# zsh completion of corelay: source <(corelay completion zsh), after compinit\n" +
          cases(program) + walk +
          R"(_corelay() {
-  emulate -L sh
-  local word="${words[CURRENT]}" verbs options values all_options wants_value choices files
+  emulate -L sh  # arrays count from 0
+  local word="${words[CURRENT - 1]}" cr_verbs cr_options cr_values all_options wants_value choices files
   _corelay_walk "${words[@]:1:$((CURRENT - 2))}"
   if [ -n "$wants_value" ]; then
     if [ -n "$choices" ]; then compadd -- $choices
@@ -115,7 +115,7 @@ std::string zsh_script(const CompletionVerb& program) {
   fi
   case $word in
     -*) compadd -- $all_options ;;
-    *) compadd -- $verbs ;;
+    *) compadd -- $cr_verbs ;;
   esac
 }
 if [ "${funcstack[1]}" = _corelay ]; then _corelay "$@"; else compdef _corelay corelay; fi
@@ -133,7 +133,7 @@ std::string fish_script(const CompletionVerb& program) {
       "    string match -qr -- '^-' $word; and continue\n"
       "    contains -- (string join ' ' $path $word) $__corelay_paths; and set -a path $word\n"
       "  end\n"
-      "  test (string join ' ' $path) = \"$argv[1]\"\n"
+      "  test \"$path\" = \"$argv[1]\"\n"
       "end\n"
       "complete -c corelay -f\n";
   each(program, "", [&](const std::string& path, const CompletionVerb& verb) {
