@@ -88,10 +88,10 @@ ExitCode login(const Console& console, const LoginOptions& options, const std::s
   if (!endpoints) return report_issuer(console, endpoints.error(), "");
   const auto grant = ask_for_login(options, *endpoints);
   if (!grant) return report_issuer(console, grant.error(), "is --app the id of an application with the device flow?");
+  catch_interrupts();
   const std::string page = grant->whole_url.empty() ? grant->verification_url : grant->whole_url;
   console.note(fmt::format("Open  {}\nCode  {}\n\nWaiting for you to confirm, for {} at most; Ctrl-C gives up.", page,
                            grant->user_code, span_text(grant->expires_in_s)));
-  catch_interrupts();
   const auto tokens = wait_for_login(options, *endpoints, *grant, is_interrupted);
   if (!tokens && tokens.error().code == ErrorCode::closed) return console.fail(ExitCode::failed, "login given up");
   if (!tokens) return report_issuer(console, tokens.error(), "'corelay login' again");

@@ -119,13 +119,14 @@ void add_multi(CLI::App& app, Choice& choice, const Shared& shared, bool is_publ
 }
 
 void add_top(CLI::App& app, Choice& choice) {
-  CLI::App& verb = add_verb(app, "top", "A live view of nodes: load of each core, packets, rank, waste, peers, drops",
-                            "  corelay top                                     the fleet of 'corelay up'\n"
-                            "  corelay top --api localhost:9091,localhost:9092\n"
-                            "  corelay top --once --output json\n\n"
-                            "waste: coded packets that brought nothing new; rank: shards held of a generation, on\n"
-                            "average; msgs: messages held; pubs: publishes under way; queue: messages published here that\n"
-                            "wait for local clients; busy: cycles of a lane that did work.\n");
+  CLI::App& verb =
+      add_verb(app, "top", "A live view of nodes: load of each core, packets, rank, waste, peers, drops",
+               "  corelay top                                     the fleet of 'corelay up'\n"
+               "  corelay top --api localhost:9091,localhost:9092\n"
+               "  corelay top --once --output json\n\n"
+               "waste: coded packets that brought nothing new; rank: shards held of a generation, on\n"
+               "average; msgs: messages held; pubs: publishes under way; queue: messages published here that\n"
+               "wait for local clients; busy: cycles of a lane that did work.\n");
   auto options = std::make_shared<TopOptions>();
   add_list(verb, "--api", "HTTP APIs of the nodes, by commas [those of 'corelay up']", "HOST:PORT", options->addresses);
   add_duration(verb, "--interval", "Time between two readings [1s]",
