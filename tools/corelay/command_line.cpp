@@ -1,16 +1,15 @@
-// The only file that sees CLI11. Each verb has one function here that names its options; what the
-// verb does is in its own file.
+// Each verb has one function that names its options; what the verb does is in its own file. The
+// verbs that talk to gateways are in command_line_gateway.cpp.
 #include "tools/corelay/command_line.h"
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
-#include <functional>
 #include <map>
 #include <memory>
 
-#include "tools/corelay/commands.h"
+#include "tools/corelay/command_options.h"
+#include "tools/corelay/completion.h"
 #include "tools/corelay/fleet.h"
 #include "tools/corelay/simulate.h"
 #include "tools/corelay/text.h"
@@ -24,14 +23,8 @@ constexpr const char* exit_codes_text =
     "  1  failed for another reason; the message says which\n"
     "  2  the command line, or a file it names, is wrong\n"
     "  3  nobody answers at the address\n"
-    "  4  the node refused the message: too large, no peers, the same bytes again\n"
+    "  4  the node, gateway or issuer refused: too large, no peers, the same bytes again, no token, a limit\n"
     "  5  no answer, or too few messages, in the time given\n";
-
-/// What parsing chose: the verb to run once everything is known.
-struct Choice {
-  Console console;
-  std::function<ExitCode(const Console&)> run;
-};
 
 /// Options as "--name TYPE=default", without the library's remarks on which exclude which.
 class OptionFormatter : public CLI::Formatter {
@@ -46,75 +39,6 @@ class OptionFormatter : public CLI::Formatter {
   }
 };
 
-/// An option whose text is a time ("250ms", "2s").
-void add_duration(CLI::App& verb, const std::string& name, const std::string& help,
-                  std::function<void(std::chrono::milliseconds)> take) {
-  verb.add_option_function<std::string>(
-          name,
-          [take = std::move(take), name](const std::string& text) {
-            const auto time = parse_duration(text);
-            if (!time)
-              throw CLI::ValidationError(
-                  name, fmt::format("'{}' is not a time such as 250ms, 2s or 1m", shortened(text)));
-            take(*time);
-          },
-          help)
-      ->type_name("TIME");
-}
-
-/// An option whose text is a whole number from `least` to `most`.
-CLI::Option* add_number(CLI::App& verb, const std::string& name, const std::string& help,
-                        std::uint64_t least, std::uint64_t most,
-                        std::function<void(std::uint64_t)> take) {
-  return verb
-      .add_option_function<std::string>(
-          name,
-          [=, take = std::move(take)](const std::string& text) {
-            const auto number = parse_number(text);
-            if (!number || *number < least || *number > most)
-              throw CLI::ValidationError(
-                  name, fmt::format("'{}' is not a whole number from {} to {}", shortened(text),
-                                    least, most));
-            take(*number);
-          },
-          help)
-      ->type_name("N");
-}
-
-/// A port, 1 to 65535, with its default.
-void add_port(CLI::App& verb, const std::string& name, const std::string& help,
-              std::uint16_t& port) {
-  add_number(verb, name, help, 1, 65535,
-             [&port](std::uint64_t number) { port = static_cast<std::uint16_t>(number); })
-      ->type_name("PORT")
-      ->default_str(std::to_string(port));
-}
-
-/// HOST:PORT, with its default; also as a browser has it, http://HOST:PORT/.
-void add_address(CLI::App& verb, const std::string& name, const std::string& help, std::string& address) {
-  verb.add_option_function<std::string>(
-          name,
-          [&address, name](const std::string& text) {
-            std::string_view rest = text;
-            if (rest.starts_with("https://"))
-              throw CLI::ValidationError(name, "a node speaks no TLS: HOST:PORT, or http://HOST:PORT");
-            if (rest.starts_with("http://")) rest.remove_prefix(7);
-            if (rest.ends_with("/")) rest.remove_suffix(1);
-            address = std::string(rest);
-          },
-          help)
-      ->type_name("HOST:PORT")
-      ->default_str(address);
-}
-
-CLI::App& add_verb(CLI::App& parent, const std::string& name, const std::string& help,
-                   const std::string& examples) {
-  CLI::App* verb = parent.add_subcommand(name, help);
-  verb->fallthrough();
-  if (!examples.empty()) verb->footer("Examples\n" + examples);
-  return *verb;
-}
-
 void add_keygen(CLI::App& app, Choice& choice) {
   CLI::App& verb = add_verb(
       app, "keygen", "Make a node's identity and print its peer id",
@@ -128,93 +52,6 @@ void add_keygen(CLI::App& app, Choice& choice) {
       ->capture_default_str();
   verb.callback([options, &choice] {
     choice.run = [options](const Console& c) { return keygen(c, *options); };
-  });
-}
-
-void add_publish(CLI::App& app, Choice& choice) {
-  CLI::App& verb =
-      add_verb(app, "publish", "Publish messages through a node, and wait for its word on each",
-               "  corelay publish --addr localhost:33222 --topic news --message hello\n"
-               "  corelay publish --topic blocks --file block.bin --file next.bin\n"
-               "  corelay publish --topic load --random 100KiB --count 50 --sleep 20ms\n"
-               "  seq 10 | corelay publish --topic numbers --lines\n"
-               "  corelay publish --topic blocks < block.bin\n\n"
-               "Without --message, --file, --random and --lines the message is standard input, to "
-               "its end;\na terminal or nothing there is an error.\n");
-  auto options = std::make_shared<PublishOptions>();
-  add_address(verb, "--addr", "The node's sidecar", options->address);
-  verb.add_option("--topic", options->topic, "Topic to publish on")->type_name("TOPIC")->required();
-  CLI::Option* message =
-      verb.add_option("--message,--msg", options->message, "Text to publish")->type_name("TEXT");
-  CLI::Option* file = verb.add_option("--file", options->files,
-                                      "File to publish ('-': standard input); may be repeated")
-                          ->type_name("PATH")
-                          ->expected(1)
-                          ->take_all();
-  CLI::Option* random =
-      verb.add_option_function<std::string>(
-              "--random",
-              [options](const std::string& text) {
-                options->random_bytes = parse_bytes(text);
-                if (!options->random_bytes) {
-                  throw CLI::ValidationError(
-                      "--random",
-                      fmt::format("'{}' is not a size such as 1000, 64KiB or 4MiB", shortened(text)));
-                }
-              },
-              "Publish random bytes, this many")
-          ->type_name("SIZE");
-  CLI::Option* lines =
-      verb.add_flag("--lines", options->is_line_by_line, "Publish each line of standard input");
-  message->excludes(file, random, lines);
-  file->excludes(random, lines);
-  random->excludes(lines);
-  add_number(verb, "--count",
-             "Messages to publish; with --message the second is TEXT1, the third TEXT2, ...: the "
-             "same\n"
-             "bytes twice would be one message",
-             1, 1'000'000'000, [options](auto count) { options->count = count; })
-      ->excludes(file, lines);
-  add_duration(verb, "--sleep", "Pause between two messages [0s]",
-               [options](auto time) { options->sleep = time; });
-  add_duration(verb, "--timeout", "Longest wait for the node's answer to a message [45s]",
-               [options](auto time) { options->timeout = time; });
-  verb.callback([options, &choice] {
-    choice.run = [options](const Console& c) { return publish(c, *options); };
-  });
-}
-
-void add_subscribe(CLI::App& app, Choice& choice) {
-  CLI::App& verb =
-      add_verb(app, "subscribe", "Print the messages of one or more topics until Ctrl-C",
-               "  corelay subscribe --addr localhost:33221 --topic news\n"
-               "  corelay subscribe --topic a --topic b --output json\n"
-               "  corelay subscribe --topic blocks --output-dir received\n"
-               "  corelay subscribe --topic blocks --count 1 --raw > block.bin\n");
-  auto options = std::make_shared<SubscribeOptions>();
-  add_address(verb, "--addr", "The node's sidecar", options->address);
-  verb.add_option("--topic", options->topics, "Topic to subscribe to; may be repeated")
-      ->type_name("TOPIC")
-      ->required()
-      ->expected(1)
-      ->take_all();
-  add_number(verb, "--count", "End after this many messages [no end]", 1, 1'000'000'000'000,
-             [options](auto count) { options->count = count; });
-  add_duration(verb, "--timeout",
-               "End after this time; fewer messages than --count is exit code 5 [no end]",
-               [options](auto time) { options->timeout = time; });
-  CLI::Option* raw =
-      verb.add_flag("--raw", options->is_raw, "Write the payloads' bytes and nothing else");
-  verb.add_option("--output-dir", options->directory,
-                  "Write each payload to a file of its own in this folder")
-      ->type_name("DIR")
-      ->excludes(raw);
-  verb.callback([options, &choice] {
-    choice.run = [options](const Console& c) {
-      if (options->is_raw && !c.is_table())
-        return c.fail(ExitCode::usage, "--raw and --output exclude each other", "one of the two");
-      return subscribe(c, *options);
-    };
   });
 }
 
@@ -374,6 +211,47 @@ void add_sim(CLI::App& app, Choice& choice) {
   });
 }
 
+/// One line of an option's help, without what it would be otherwise.
+std::string first_line(const std::string& help) {
+  const std::string line = help.substr(0, help.find('\n'));
+  return line.substr(0, line.rfind(" ["));
+}
+
+CompletionVerb completion_of(const CLI::App& app) {
+  CompletionVerb verb{app.get_name(), app.get_description(), {}, {}};
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    const bool takes_value = option->get_type_size() != 0;
+    const bool is_path = takes_value && type.find("JSON") == std::string::npos &&
+                         (type.find("PATH") != std::string::npos || type.find("FILE") != std::string::npos ||
+                          type.find("DIR") != std::string::npos);
+    for (const std::string& name : option->get_lnames()) {
+      const bool is_format = name == "output";
+      verb.options.push_back({"--" + name, first_line(option->get_description()), takes_value, is_path, {}});
+      if (is_format) verb.options.back().choices = {"table", "json", "yaml"};
+    }
+  }
+  for (const CLI::App* inner : app.get_subcommands([](const CLI::App*) { return true; }))
+    verb.verbs.push_back(completion_of(*inner));
+  return verb;
+}
+
+void add_completion(CLI::App& app, Choice& choice) {
+  CLI::App& verb = add_verb(app, "completion", "Print a script that completes corelay's words in a shell",
+                            "  source <(corelay completion bash)          in ~/.bashrc\n"
+                            "  source <(corelay completion zsh)           in ~/.zshrc, after compinit\n"
+                            "  corelay completion fish > ~/.config/fish/completions/corelay.fish\n");
+  verb.require_subcommand(1);
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    add_verb(verb, shell, fmt::format("For {}", shell), "").callback([&app, &choice, shell] {
+      choice.run = [&app, shell](const Console& c) {
+        c.print(completion_script(shell, completion_of(app)).value_or(""));
+        return ExitCode::ok;
+      };
+    });
+  }
+}
+
 /// The verbs chosen, outermost first: "node", "state".
 std::vector<const CLI::App*> chosen_verbs(const CLI::App& app) {
   std::vector<const CLI::App*> chosen{&app};
@@ -466,7 +344,9 @@ int run_command_line(int argc, char** argv) {
   app.footer(std::string("Examples\n"
                          "  corelay up                                                a local "
                          "fleet of four nodes\n"
-                         "  corelay subscribe --addr localhost:33221 --topic news\n"
+                         "  corelay subscribe --topic news                            through a "
+                         "gateway at localhost:8081\n"
+                         "  corelay publish --topic news --message hello\n"
                          "  corelay publish --addr localhost:33222 --topic news --message hello\n"
                          "  corelay node state --api localhost:9091\n\n") +
              exit_codes_text + "\nNO_COLOR=1 turns colour off.");
@@ -488,9 +368,22 @@ int run_command_line(int argc, char** argv) {
          },
          "How results are printed: table, json (one object a line) or yaml [table]")
       ->type_name("FORMAT");
+  const auto shared = std::make_shared<SharedOptions>();
+  app.add_option("--auth-path", shared->access.auth_path,
+                 "File of the login's tokens [CORELAY_AUTH_PATH, else ~/.config/corelay/auth.yml]")
+      ->type_name("PATH");
+  app.add_flag("--disable-auth", shared->access.is_auth_disabled, "Use no token, even where there is one");
+  app.add_option("--client-id", shared->access.client_id,
+                 "Who we are to a gateway [the token's, else one made for this run]")
+      ->type_name("ID");
+  app.add_flag_callback("--debug", [&choice] { choice.console.show_debug(); }, "Say what happens underneath");
   add_keygen(app, choice);
-  add_publish(app, choice);
-  add_subscribe(app, choice);
+  add_publish(app, choice, shared);
+  add_subscribe(app, choice, shared);
+  add_gateway_verbs(app, choice, shared);
+  add_login_verbs(app, choice, shared);
+  add_load_verbs(app, choice, shared);
+  add_completion(app, choice);
   add_node(app, choice);
   add_up(app, choice);
   add_down(app, choice);

@@ -17,6 +17,7 @@
 #include "tools/corelay/http_get.h"
 #include "tools/corelay/read_file.h"
 #include "tools/corelay/port_hint.h"
+#include "tools/corelay/publish_outlet.h"
 #include "tools/corelay/sidecar_client.h"
 #include "tools/corelay/text.h"
 
@@ -28,12 +29,6 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* payload_remedy =
     "--message TEXT, --file PATH, --random SIZE, or pipe the message to standard input";
 
-/// One payload and how it is called in what we print.
-struct Payload {
-  std::string bytes;
-  std::string name;  // file name; empty for text given on the command line
-};
-
 std::string random_payload(std::size_t size) {
   std::string bytes(size, '\0');
   for (std::size_t at = 0; at < size;) {
@@ -44,12 +39,12 @@ std::string random_payload(std::size_t size) {
 }
 
 /// Sends one payload and waits for the node's word on it.
-class Publisher {
+class NodeOutlet final : public PublishOutlet {
  public:
-  Publisher(const Console& console, const PublishOptions& options, SidecarClient& client)
+  NodeOutlet(const Console& console, const PublishOptions& options, SidecarClient& client)
       : console_(console), options_(options), client_(client) {}
 
-  [[nodiscard]] ExitCode send(const Payload& payload) {
+  [[nodiscard]] ExitCode send(const Payload& payload) override {
     const auto sent_at = Clock::now();
     digest_ = sha256(payload.bytes);
     const bool is_written = client_.publish(options_.topic, payload.bytes);
@@ -64,7 +59,7 @@ class Publisher {
       const auto* trace = std::get_if<Trace>(&*event);
       if (trace == nullptr || !is_ours(*trace)) continue;
       if (trace->kind == TraceKind::published)
-        return report_published(payload, Clock::now() - sent_at);
+        return report_published(console_, {options_.topic, "published", hex()}, payload, Clock::now() - sent_at);
       if (trace->kind == TraceKind::rejected) return report_refused(trace->reason);
     }
     return console_.fail(
@@ -90,30 +85,6 @@ class Publisher {
         "No answer yet. While no peer takes part in the topic, a node holds a message and refuses "
         "it "
         "in the end (publish.hold_ms).");
-  }
-
-  ExitCode report_published(const Payload& payload, Clock::duration took) const {
-    if (console_.is_table()) {
-      const bool is_text =
-          payload.name.empty() && payload.bytes.size() <= 512 && is_printable(payload.bytes);
-      if (is_text) {
-        console_.print(fmt::format("Published {} to {}\n", in_quotes(payload.bytes),
-                                   in_quotes(options_.topic)));
-      } else {
-        console_.print(fmt::format("Published {}{} to {} in {}\n",
-                                   exact_bytes(payload.bytes.size()),
-                                   payload.name.empty() ? "" : " of " + payload.name,
-                                   in_quotes(options_.topic), human_time(took)));
-        console_.print(console_.dim(fmt::format("  message id (SHA-256) {}", hex())) + "\n");
-      }
-    }
-    console_.print_value(
-        {{"status", "published"},
-         {"topic", options_.topic},
-         {"message_id", hex()},
-         {"bytes", payload.bytes.size()},
-         {"milliseconds", std::chrono::duration<double, std::milli>(took).count()}});
-    return ExitCode::ok;
   }
 
   ExitCode report_refused(const std::string& reason) const {
@@ -147,12 +118,12 @@ class Publisher {
 };
 
 /// Publishes each line of standard input as it comes.
-ExitCode publish_lines(Publisher& publisher, const PublishOptions& options) {
+ExitCode publish_lines(PublishOutlet& outlet, const PublishOptions& options) {
   std::string line;
   bool is_first = true;
   while (std::getline(std::cin, line)) {
     if (!std::exchange(is_first, false)) std::this_thread::sleep_for(options.sleep);
-    if (const ExitCode code = publisher.send({line, ""}); code != ExitCode::ok) return code;
+    if (const ExitCode code = outlet.send({line, ""}); code != ExitCode::ok) return code;
   }
   return ExitCode::ok;
 }
@@ -187,14 +158,35 @@ Expected<Payload> payload_at(const Console& console, const PublishOptions& optio
   return Payload{std::move(*bytes), path == "-" ? "" : path};
 }
 
+bool is_from_input(const PublishOptions& options) {
+  return !options.message && !options.random_bytes && options.files.empty();
+}
+
+ExitCode publish_all(const Console& console, const PublishOptions& options, PublishOutlet& outlet) {
+  if (options.is_line_by_line) return publish_lines(outlet, options);
+
+  const std::uint64_t count = options.files.empty() ? options.count : options.files.size();
+  for (std::uint64_t n = 0; n < count; ++n) {
+    if (n > 0) std::this_thread::sleep_for(options.sleep);
+    const auto payload = payload_at(console, options, n);
+    if (!payload)
+      return console.fail(ExitCode::usage, payload.error().describe(),
+                          is_from_input(options) ? payload_remedy : "");
+    if (payload->bytes.size() > dataplane::message_bytes_limit)
+      return console.fail(ExitCode::refused, over_every_limit(payload->bytes.size()));
+    if (const ExitCode code = outlet.send(*payload); code != ExitCode::ok) return code;
+  }
+  return ExitCode::ok;
+}
+
 }  // namespace
 
 ExitCode publish(const Console& console, const PublishOptions& options) {
-  if (const auto parts = split_address(options.address); !parts) {
+  const bool is_at_node = !options.address.empty();
+  if (const auto parts = split_address(options.address); is_at_node && !parts) {
     return console.fail(ExitCode::usage, parts.error().what, "--addr localhost:33221");
   }
-  const bool is_from_input = !options.message && !options.random_bytes && options.files.empty();
-  if (is_from_input && isatty(STDIN_FILENO) == 1) {
+  if (is_from_input(options) && isatty(STDIN_FILENO) == 1) {
     return console.fail(
         ExitCode::usage, "nothing to publish: no payload is named, and standard input is a terminal",
         payload_remedy);
@@ -210,6 +202,10 @@ ExitCode publish(const Console& console, const PublishOptions& options) {
     if (!unknown && bytes > dataplane::message_bytes_limit)
       return console.fail(ExitCode::refused, path + ": " + over_every_limit(bytes));
   }
+  if (!is_at_node) {
+    auto outlet = open_gateway_outlet(console, options);
+    return outlet ? publish_all(console, options, **outlet) : outlet.error();
+  }
   auto client = SidecarClient::open(options.address, std::chrono::seconds(10));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
@@ -222,21 +218,8 @@ ExitCode publish(const Console& console, const PublishOptions& options) {
         "--addr HOST:PORT of a running node; 'corelay up' starts four, at localhost:33221 to "
         "33224");
   }
-  Publisher publisher(console, options, **client);
-  if (options.is_line_by_line) return publish_lines(publisher, options);
-
-  const std::uint64_t count = options.files.empty() ? options.count : options.files.size();
-  for (std::uint64_t n = 0; n < count; ++n) {
-    if (n > 0) std::this_thread::sleep_for(options.sleep);
-    const auto payload = payload_at(console, options, n);
-    if (!payload)
-      return console.fail(ExitCode::usage, payload.error().describe(),
-                          is_from_input ? payload_remedy : "");
-    if (payload->bytes.size() > dataplane::message_bytes_limit)
-      return console.fail(ExitCode::refused, over_every_limit(payload->bytes.size()));
-    if (const ExitCode code = publisher.send(*payload); code != ExitCode::ok) return code;
-  }
-  return ExitCode::ok;
+  NodeOutlet outlet(console, options, **client);
+  return publish_all(console, options, outlet);
 }
 
 }  // namespace corelay::tools

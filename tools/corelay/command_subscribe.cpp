@@ -1,17 +1,15 @@
 #include <fmt/format.h>
 
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
 #include "tools/corelay/commands.h"
-#include "tools/corelay/digest.h"
 #include "tools/corelay/http_get.h"
 #include "tools/corelay/interrupt.h"
+#include "tools/corelay/message_sink.h"
 #include "tools/corelay/port_hint.h"
 #include "tools/corelay/sidecar_client.h"
+#include "tools/corelay/subscribe_gateway.h"
 #include "tools/corelay/text.h"
 
 namespace corelay::tools {
@@ -20,87 +18,23 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-/// Shows messages the way the options ask for, and counts them.
-class Receiver {
- public:
-  Receiver(const Console& console, const SubscribeOptions& options)
-      : console_(console), options_(options) {}
-
-  /// Errors: malformed; what the file system says.
-  [[nodiscard]] Expected<void> take(const std::string& json) {
-    const auto message = parse_message(json);
-    if (!message) return tl::make_unexpected(message.error());
-    ++count_;
-    if (options_.is_raw) {
-      console_.print(message->payload);
-      return {};
-    }
-    std::string file;
-    if (!options_.directory.empty()) {
-      auto saved = save(*message);
-      if (!saved) return tl::make_unexpected(saved.error());
-      file = std::move(*saved);
-    }
-    show(*message, file);
-    return {};
-  }
-
-  [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
-
- private:
-  Expected<std::string> save(const SidecarMessage& message) const {
-    const auto path = std::filesystem::path(options_.directory) /
-                      fmt::format("{:06}-{}.bin", count_, message.message_id.substr(0, 12));
-    std::ofstream file(path, std::ios::binary);
-    file.write(message.payload.data(), static_cast<std::streamsize>(message.payload.size()));
-    file.close();
-    if (!file) return fail(ErrorCode::internal, path.string(), "cannot be written", errno);
-    return path.string();
-  }
-
-  void show(const SidecarMessage& message, const std::string& file) const {
-    if (console_.is_table()) {
-      const std::string topic =
-          options_.topics.size() > 1 ? fmt::format("[{}] ", message.topic) : "";
-      const std::string saved = file.empty() ? "" : console_.dim(" in " + file);
-      console_.print(
-          fmt::format("{}Received message: {}{}\n", topic, shown_payload(message.payload), saved));
-      return;
-    }
-    nlohmann::ordered_json value{{"topic", message.topic},
-                                 {"message_id", message.message_id},
-                                 {"source_node_id", message.source_node_id},
-                                 {"bytes", message.payload.size()},
-                                 {"sha256", sha256_hex(message.payload)}};
-    if (!file.empty())
-      value["file"] = file;
-    else if (is_printable(message.payload))
-      value["message"] = message.payload;
-    else
-      value["message_base64"] = base64(message.payload);
-    console_.print_value(value);
-  }
-
-  const Console& console_;
-  const SubscribeOptions& options_;
-  std::uint64_t count_ = 0;
-};
-
 /// The subscriptions of one run, from the first word to the node until the end.
 class Subscription {
  public:
-  Subscription(const Console& console, const SubscribeOptions& options, SidecarClient& client)
+  Subscription(const Console& console, const SubscribeOptions& options, SidecarClient& client, MessageSink& sink)
       : console_(console),
         options_(options),
         client_(client),
-        receiver_(console, options),
+        sink_(sink),
         unconfirmed_(options.topics.begin(), options.topics.end()) {}
+
+  [[nodiscard]] bool was_interrupted() const noexcept { return is_interrupted_; }
 
   ExitCode run() {
     for (const std::string& topic : unconfirmed_) (void)client_.subscribe(topic);
     const auto started_at = Clock::now();
     while (!is_interrupted()) {
-      if (options_.count != 0 && receiver_.count() >= options_.count) return ExitCode::ok;
+      if (options_.count != 0 && sink_.count() >= options_.count) return ExitCode::ok;
       const auto passed = Clock::now() - started_at;
       if (options_.timeout && passed >= *options_.timeout) return report_time_over();
       if (passed >= confirmation_wait) announce();
@@ -108,8 +42,7 @@ class Subscription {
       if (!event) continue;
       if (const auto code = take(*event)) return *code;
     }
-    console_.note(fmt::format("\n{} message{} received", with_commas(receiver_.count()),
-                              receiver_.count() == 1 ? "" : "s"));
+    is_interrupted_ = true;
     return ExitCode::ok;
   }
 
@@ -126,7 +59,9 @@ class Subscription {
     }
     if (const auto* trace = std::get_if<Trace>(&event)) return take_trace(*trace);
     announce();
-    const auto taken = receiver_.take(std::get<SidecarArrival>(event).json);
+    const auto message = parse_message(std::get<SidecarArrival>(event).json);
+    if (!message) return console_.fail(ExitCode::failed, message.error().describe());
+    const auto taken = sink_.take(*message, options_.address, "gRPC");
     if (!taken) return console_.fail(ExitCode::failed, taken.error().describe());
     return std::nullopt;
   }
@@ -158,31 +93,28 @@ class Subscription {
   ExitCode report_time_over() const {
     if (options_.count == 0) return ExitCode::ok;
     return console_.fail(ExitCode::timed_out,
-                         fmt::format("{} of {} messages came within {}", receiver_.count(),
+                         fmt::format("{} of {} messages came within {}", sink_.count(),
                                      options_.count, human_time(*options_.timeout)));
   }
 
   const Console& console_;
   const SubscribeOptions& options_;
   SidecarClient& client_;
-  Receiver receiver_;
+  MessageSink& sink_;
   std::set<std::string> unconfirmed_;  // topics the node has not confirmed
   bool has_announced_ = false;
+  bool is_interrupted_ = false;
 };
 
 }  // namespace
 
 ExitCode subscribe(const Console& console, const SubscribeOptions& options) {
+  if (options.address.empty()) return subscribe_at_gateway(console, options);
   if (const auto parts = split_address(options.address); !parts) {
     return console.fail(ExitCode::usage, parts.error().what, "--addr localhost:33221");
   }
-  if (!options.directory.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(options.directory, error);
-    if (error)
-      return console.fail(ExitCode::usage,
-                          "cannot make " + options.directory + ": " + error.message());
-  }
+  auto sink = MessageSink::open(console, options, options.gateway.access.client_id);
+  if (!sink) return console.fail(ExitCode::usage, sink.error().describe());
   catch_interrupts();
   auto client = SidecarClient::open(options.address, std::chrono::seconds(10));
   if (!client) {
@@ -196,7 +128,10 @@ ExitCode subscribe(const Console& console, const SubscribeOptions& options) {
         "--addr HOST:PORT of a running node; 'corelay up' starts four, at localhost:33221 to "
         "33224");
   }
-  return Subscription(console, options, **client).run();
+  Subscription subscription(console, options, **client, **sink);
+  const ExitCode code = subscription.run();
+  (*sink)->finish(subscription.was_interrupted());
+  return code;
 }
 
 }  // namespace corelay::tools

@@ -158,6 +158,10 @@ void Console::print_value(const Json& value) const {
 
 void Console::note(std::string_view text) const { write_all(stderr, std::string(text) + '\n'); }
 
+void Console::debug(std::string_view text) const {
+  if (is_debug_) note("debug: " + std::string(text));
+}
+
 ExitCode Console::fail(ExitCode code, std::string_view what, std::string_view remedy) const {
   if (format_ == Format::json) {
     Json error{{"exit_code", static_cast<int>(code)}, {"message", what}};

@@ -53,6 +53,10 @@ class Console {
   void print_value(const nlohmann::ordered_json& value) const;
   /// A remark on standard error.
   void note(std::string_view text) const;
+  /// What happens underneath, on standard error; only after show_debug() (--debug). Never a secret.
+  void debug(std::string_view text) const;
+  void show_debug() noexcept { is_debug_ = true; }
+  [[nodiscard]] bool is_debug() const noexcept { return is_debug_; }
 
   /// Reports a failure on standard error: what happened and what to try (may be empty), as one JSON
   /// object where the format is JSON. Returns `code`, so that a command ends with `return
@@ -71,6 +75,7 @@ class Console {
   Format format_;
   bool has_colour_ = false;
   bool has_error_colour_ = false;
+  bool is_debug_ = false;
 };
 
 }  // namespace corelay::tools

@@ -3,15 +3,12 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "codec/expected.h"
+#include "tools/corelay/http_client.h"
 
 namespace corelay::tools {
-
-struct HttpReply {
-  unsigned status = 0;
-  std::string body;  // at most 16 MiB
-};
 
 /// `address` is host:port ("localhost:9091", "[::1]:9091"), `path` starts with a slash. Any status
 /// is a reply. Errors: invalid_argument (address), unavailable (no connection; `what` has the

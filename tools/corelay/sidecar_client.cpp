@@ -1,7 +1,5 @@
-// The only file of the command line that sees gRPC.
 #include "tools/corelay/sidecar_client.h"
 
-#include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 
 #include <condition_variable>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "proto/sidecar.grpc.pb.h"
+#include "tools/corelay/grpc_channel.h"
 
 namespace corelay::tools {
 namespace {
@@ -20,63 +19,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int command_publish = 1;
 constexpr int command_subscribe = 2;
 constexpr std::size_t queue_bytes_max = 64u << 20;
-
-Error to_error(const grpc::Status& status, const std::string& address) {
-  Error error{ErrorCode::internal, address, status.error_message()};
-  switch (status.error_code()) {
-    case grpc::StatusCode::OK:
-      error.code = ErrorCode::closed;
-      error.what = "the node ended the stream";
-      break;
-    case grpc::StatusCode::UNAVAILABLE:
-      error.code = ErrorCode::unavailable;
-      break;
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      error.code = ErrorCode::timed_out;
-      break;
-    case grpc::StatusCode::INVALID_ARGUMENT:
-      error.code = ErrorCode::invalid_argument;
-      break;
-    case grpc::StatusCode::OUT_OF_RANGE:
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      error.code = ErrorCode::too_large;
-      break;
-    case grpc::StatusCode::PERMISSION_DENIED:
-      error.code = ErrorCode::permission_denied;
-      break;
-    case grpc::StatusCode::UNAUTHENTICATED:
-      error.code = ErrorCode::unauthenticated;
-      break;
-    case grpc::StatusCode::CANCELLED:
-      error.code = ErrorCode::closed;
-      break;
-    default:
-      break;
-  }
-  if (auto limit = over_request_limit(error.what)) error.what = std::move(*limit);
-  // gRPC wraps the system's reason in a sentence about its own subchannels; the reason is what a
-  // person needs.
-  const auto last = error.what.rfind("last error: ");
-  if (last != std::string::npos) error.what = error.what.substr(last + 12);
-  const auto reason = error.what.find("Connection refused");
-  if (reason != std::string::npos) error.what = "connection refused";
-  if (error.what.starts_with("DNS resolution failed")) error.what = "no such host";
-  if (error.what.empty()) error.what = "the node closed the connection";
-  return error;
-}
-
-std::chrono::system_clock::time_point deadline_after(std::chrono::milliseconds time) {
-  return std::chrono::system_clock::now() + time;
-}
-
-std::shared_ptr<grpc::Channel> make_channel(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetMaxSendMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
 
 }  // namespace
 
@@ -104,7 +46,7 @@ struct SidecarClient::State {
         push(*trace);
       }
     }
-    push(SidecarEnded{to_error(stream->Finish(), address)});
+    push(SidecarEnded{grpc_error(stream->Finish(), address, "node")});
   }
 
   void push(SidecarEvent event) {
@@ -142,19 +84,18 @@ SidecarClient::~SidecarClient() {
 
 Expected<std::unique_ptr<SidecarClient>> SidecarClient::open(const std::string& address,
                                                              std::chrono::milliseconds timeout) {
-  grpc_init();  // never undone: the last user's shutdown joins a thread that may sleep in its poll for ten seconds
   auto state = std::make_unique<State>();
   state->address = address;
-  state->channel = make_channel(address);
+  state->channel = make_channel(address, false);
   state->stub = proto::CommandStream::NewStub(state->channel);
 
   // A unary call first: it says at once, and with the system's own reason, where nobody listens.
   grpc::ClientContext probe;
-  probe.set_deadline(deadline_after(timeout));
+  probe.set_deadline(grpc_deadline(timeout));
   proto::HealthResponse health;
   const grpc::Status status = state->stub->Health(&probe, proto::Void{}, &health);
   if (!status.ok() && status.error_code() != grpc::StatusCode::UNIMPLEMENTED) {
-    return tl::make_unexpected(to_error(status, address));
+    return tl::make_unexpected(grpc_error(status, address, "node"));
   }
   state->stream = state->stub->ListenCommands(&state->context);
   state->reader = std::thread([raw = state.get()] { raw->read_all(); });
@@ -183,10 +124,10 @@ std::optional<SidecarEvent> SidecarClient::next(std::chrono::milliseconds timeou
 
 Expected<std::vector<std::string>> SidecarClient::topics(std::chrono::milliseconds timeout) {
   grpc::ClientContext context;
-  context.set_deadline(deadline_after(timeout));
+  context.set_deadline(grpc_deadline(timeout));
   proto::TopicList list;
   const grpc::Status status = state_->stub->ListTopics(&context, proto::Void{}, &list);
-  if (!status.ok()) return tl::make_unexpected(to_error(status, state_->address));
+  if (!status.ok()) return tl::make_unexpected(grpc_error(status, state_->address, "node"));
   return std::vector<std::string>(list.topics().begin(), list.topics().end());
 }
 

@@ -1,0 +1,109 @@
+#include "tools/corelay/gateway_client.h"
+
+#include <fmt/format.h>
+
+#include "tools/corelay/gateway_frame.h"
+#include "tools/corelay/port_hint.h"
+#include "tools/corelay/text.h"
+
+namespace corelay::tools {
+
+Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& texts) {
+  std::vector<Url> urls;
+  for (const std::string& text : texts) {
+    auto url = parse_url(text);
+    if (!url) return fail(ErrorCode::invalid_argument, "--service-url", url.error().what);
+    urls.push_back(std::move(*url));
+  }
+  return urls;
+}
+
+GatewayClient::GatewayClient(const Console& console, std::vector<Url> urls, Access& access,
+                             std::chrono::milliseconds timeout)
+    : console_(console), urls_(std::move(urls)), access_(access), timeout_(timeout) {}
+
+Url GatewayClient::at(const std::string& path) const {
+  std::string prefix = url().target.substr(0, url().target.find('?'));
+  while (prefix.ends_with('/')) prefix.pop_back();
+  return url().at(prefix + path);
+}
+
+void GatewayClient::try_next() {
+  index_ = (index_ + 1) % urls_.size();
+  http_.reset();
+}
+
+Expected<HttpReply> GatewayClient::call(const std::string& method, const std::string& path, const std::string& body) {
+  HttpRequest request;
+  request.method = method;
+  request.body = body;
+  request.headers = access_.headers();
+  if (!access_.refresh_failure().empty())
+    console_.debug("the token could not be refreshed: " + access_.refresh_failure());
+  for (std::size_t tried = 1;; ++tried) {
+    if (!http_) http_ = std::make_unique<HttpClient>(url(), timeout_);
+    request.target = at(path).target;
+    const auto started_at = std::chrono::steady_clock::now();
+    auto reply = http_->send(request);
+    console_.debug(fmt::format("{} {}{}: {} after {}", method, url().origin(), request.target,
+                               reply ? fmt::format("status {}", reply->status) : reply.error().what,
+                               human_time(std::chrono::steady_clock::now() - started_at)));
+    const bool is_down = reply ? reply->status == 503 : reply.error().code == ErrorCode::unavailable;
+    if (!is_down || tried >= urls_.size()) return reply;
+    try_next();
+  }
+}
+
+ExitCode GatewayClient::unreachable(const Error& error) const {
+  const ExitCode code = error.code == ErrorCode::timed_out   ? ExitCode::timed_out
+                        : error.code == ErrorCode::too_large ? ExitCode::failed
+                                                             : ExitCode::unreachable;
+  if (error.code == ErrorCode::malformed) {
+    const PortKind kind = url().is_tls ? PortKind::unknown : kind_of_port(url().authority());
+    const char* is = kind == PortKind::sidecar ? ": that is the gRPC port of a node or a gateway"
+                     : kind == PortKind::p2p   ? ": that is the p2p port of a node"
+                                               : "";
+    return console_.fail(code, fmt::format("no gateway at {}: {}{}", url().origin(), error.what, is),
+                         kind == PortKind::sidecar ? "the port of its HTTP API (GATEWAY_PORT), or --addr for a node"
+                                                   : "--service-url with the port of a gateway's HTTP API");
+  }
+  return console_.fail(code, fmt::format("no gateway at {}: {}", url().origin(), error.what),
+                       "--service-url http://HOST:PORT of a running gateway (corelay-gateway), or --addr HOST:PORT of "
+                       "a node's sidecar");
+}
+
+ExitCode GatewayClient::refused(const HttpReply& reply, const std::string& doing) const {
+  return refused(reply.status, error_text(reply.body), doing, reply.retry_after);
+}
+
+ExitCode GatewayClient::refused(unsigned status, const std::string& why, const std::string& doing,
+                                const std::string& retry_after) const {
+  const std::string said = fmt::format("{} refused {}: {} (status {})", url().origin(), doing,
+                                       why.empty() ? "no reason given" : why, status);
+  switch (status) {
+    case 401:
+      return console_.fail(
+          ExitCode::refused, said,
+          access_.has_token() ? "'corelay refresh', else 'corelay login'; 'corelay whoami' shows the token"
+                              : "'corelay login'; the gateway asks for a token (--auth-path names another token file)");
+    case 403:
+      return console_.fail(ExitCode::refused, said, "'corelay whoami', and whoever runs the accounts");
+    case 404:
+      if (why == "topic not assigned")
+        return console_.fail(ExitCode::refused, said, "subscribe to the topic through this gateway first");
+      return console_.fail(ExitCode::refused, said, "is this a gateway? 'corelay health --service-url ...'");
+    case 429:
+      return console_.fail(ExitCode::refused, said,
+                           (retry_after.empty() ? "again later" : "again in " + retry_after + " s") +
+                               std::string("; 'corelay usage' shows the limits"));
+    case 503:
+      return console_.fail(ExitCode::unreachable, said,
+                           "'corelay health'; are the gateway's nodes (P2P_NODES) running?");
+    case 504:
+      return console_.fail(ExitCode::timed_out, said, "the message may yet arrive; the same bytes again do no harm");
+    default:
+      return console_.fail(status < 500 ? ExitCode::refused : ExitCode::failed, said);
+  }
+}
+
+}  // namespace corelay::tools

@@ -1,0 +1,59 @@
+/// Calls to a gateway's REST API, with our token, and what a failure of one means for a person. Of several gateways the
+/// next is taken where one does not answer.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/corelay/access.h"
+#include "tools/corelay/console.h"
+#include "tools/corelay/http_client.h"
+
+namespace corelay::tools {
+
+struct GatewayOptions {
+  std::vector<std::string> service_urls{"http://localhost:8081"};
+  AccessOptions access;
+  bool is_grpc = false;
+  std::uint16_t grpc_port = 50051;
+  std::chrono::milliseconds timeout{45'000};  // of one call; a gateway waits 35 s for a node's answer
+};
+
+/// Errors: invalid_argument, naming the URL.
+[[nodiscard]] Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& texts);
+
+class GatewayClient {
+ public:
+  GatewayClient(const Console& console, std::vector<Url> urls, Access& access, std::chrono::milliseconds timeout);
+
+  /// `path` is below the service URL ("/api/v1/health"). Any status is a reply. Errors as HttpClient::send, of the last
+  /// gateway tried.
+  [[nodiscard]] Expected<HttpReply> call(const std::string& method, const std::string& path,
+                                         const std::string& body = "");
+
+  /// The gateway that answered last, or is to be asked next.
+  [[nodiscard]] const Url& url() const { return urls_[index_]; }
+  [[nodiscard]] std::size_t gateways() const noexcept { return urls_.size(); }
+  /// The same gateway's URL for another path.
+  [[nodiscard]] Url at(const std::string& path) const;
+  void try_next();
+
+  /// Reports why there is no answer.
+  [[nodiscard]] ExitCode unreachable(const Error& error) const;
+  /// Reports an answer that says no; `doing` completes "the gateway refused ...".
+  [[nodiscard]] ExitCode refused(const HttpReply& reply, const std::string& doing) const;
+  [[nodiscard]] ExitCode refused(unsigned status, const std::string& why, const std::string& doing,
+                                 const std::string& retry_after = "") const;
+
+ private:
+  const Console& console_;
+  std::vector<Url> urls_;
+  Access& access_;
+  std::chrono::milliseconds timeout_;
+  std::size_t index_ = 0;
+  std::unique_ptr<HttpClient> http_;
+};
+
+}  // namespace corelay::tools
