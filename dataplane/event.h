@@ -50,13 +50,6 @@ enum class PeerFault : std::uint8_t {
   spoilt,      // wrong bytes it may have passed on unknowingly
   polluted,    // a wrong generation from it alone, which it said it had checked
 };
-
-/// How much a fault says against a neighbour. Honest ones have a few of weight 1 now and then; beyond 20 they leave.
-[[nodiscard]] constexpr double fault_weight(PeerFault fault) noexcept {
-  if (fault == PeerFault::spoilt) return 0;
-  return fault == PeerFault::polluted ? 21 : 1;
-}
-
 struct PeerFaulted {
   PeerIndex peer = peer_none;
   PeerFault fault = PeerFault::malformed_frame;

@@ -7,10 +7,10 @@
 #include <sodium.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "codec/check.h"
+#include "dataplane/blame.h"
 #include "dataplane/core/frame.h"
 #include "dataplane/core/header.h"
 #include "dataplane/core/outbox.h"
@@ -92,17 +92,13 @@ class CorelayRouter final : public Router {
   void finish(PropagationResult& result) override;
 
  private:
-  struct Blame {
-    double score = 0;
-    Instant at{};
-  };
   struct Node {
     std::unique_ptr<dataplane::Counters> counters;
     std::unique_ptr<dataplane::Relay> relay;
     Instant wake_at = dataplane::never;
     std::uint32_t life = 0;
     std::vector<std::uint8_t> is_cut;  // a neighbour: the link is down
-    std::vector<Blame> blames;         // a neighbour
+    std::vector<dataplane::Blame> blames;         // a neighbour
   };
 
   void prepare();
@@ -451,18 +447,15 @@ void CorelayRouter::on_relay_event(NodeId n, const dataplane::Event& event) {
   }
 }
 
-/// What control does with blame (control/node/peers.cpp): a score that halves with time and grows
-/// by one a fault; a neighbour whose score passes the limit leaves the mesh, here for good.
+/// What control does with blame (control/node/peers.cpp): a neighbour whose score passes the
+/// limit leaves the mesh, here for good.
 void CorelayRouter::on_fault(NodeId n, const dataplane::PeerFaulted& fault) {
   const PeerIndex peer = fault.peer;
   Node& node = nodes_[n];
   if (node.is_cut[peer] != 0 || net_.topology.is_polluter(n)) return;
   const PropagationScenario& plan = net_.scenario;
-  Blame& blame = node.blames[peer];
-  const double age_ms = static_cast<double>((net_.now() - blame.at).ns) / 1e6;
-  blame.score = blame.score * std::exp2(-age_ms / plan.evict_half_life_ms) + dataplane::fault_weight(fault.fault);
-  blame.at = net_.now();
-  if (blame.score <= plan.evict_score) return;
+  const double score = node.blames[peer].add(net_.now(), fault.fault, plan.evict_half_life_ms / 1e3);
+  if (score <= plan.evict_score) return;
   const NodeId other = net_.topology.neighbours(n)[peer];
   ++(net_.topology.is_polluter(other) ? evicted_polluters_ : evicted_honest_);
   const std::uint16_t back = net_.topology.back_slot(n, peer);

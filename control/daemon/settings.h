@@ -70,6 +70,32 @@ struct ConfigSources {
 /// The whole configuration as a TOML file, each value with its origin in a comment.
 [[nodiscard]] std::string print_settings(const Schema& schema, void* config, const std::vector<std::string>& origins);
 
+/// A checked configuration, and where each value came from, in the order of the fields.
+template <class Config>
+struct Loaded {
+  Config config;
+  std::vector<std::string> origins;
+};
+
+/// Applies the layers to the defaults, then `check_together`, which looks at what spans several settings.
+template <class Config>
+[[nodiscard]] Expected<Loaded<Config>> load(const Schema& schema, const ConfigSources& sources,
+                                            Expected<void> (*check_together)(const Config& config)) {
+  Loaded<Config> loaded;
+  auto origins = apply_layers(schema, &loaded.config, sources);
+  if (!origins) return tl::make_unexpected(origins.error());
+  loaded.origins = std::move(*origins);
+  if (auto ok = check_together(loaded.config); !ok) return tl::make_unexpected(ok.error());
+  return loaded;
+}
+
+/// What print_settings() makes of it.
+template <class Config>
+[[nodiscard]] std::string print(const Schema& schema, const Loaded<Config>& loaded) {
+  Config copy = loaded.config;  // fields are reached through a writable struct
+  return print_settings(schema, &copy, loaded.origins);
+}
+
 /// This process's environment, and the file where one is named, as sources. Errors: not_found, invalid_argument.
 [[nodiscard]] Expected<ConfigSources> read_sources(const std::string& config_file, std::vector<FlagValue> flags);
 

@@ -7,32 +7,19 @@
 #include <array>
 #include <charconv>
 
+#include "control/daemon/fields.h"
 #include "control/daemon/setting_value.h"
 
 namespace corelay::gateway {
 namespace {
 
-using daemon::EnumRef;
-using daemon::FieldRef;
+using daemon::reference;
 
-constexpr std::array<std::string_view, 6> level_names{"trace", "debug", "info", "warn", "error", "off"};
-constexpr std::array<std::string_view, 2> format_names{"text", "json"};
 constexpr double bytes_max = 64.0 * 1024 * 1024 * 1024;
 constexpr double hour_ms = 3600e3;
 constexpr std::size_t nodes_max = 64;
 
-template <class T>
-FieldRef reference(T& value) {
-  return &value;
-}
-FieldRef reference(daemon::LogLevel& value) { return EnumRef{reinterpret_cast<unsigned char*>(&value), level_names}; }
-FieldRef reference(daemon::LogFormat& value) { return EnumRef{reinterpret_cast<unsigned char*>(&value), format_names}; }
-
-#define FIELD(section, key, variable, least, most)                                     \
-  FieldInfo {                                                                          \
-#section, #key, variable, least, most,                                             \
-        [](void* c) { return reference(static_cast<GatewayConfig*>(c)->section.key); } \
-  }
+#define FIELD(section, key, variable, least, most) CORELAY_FIELD(GatewayConfig, section, key, variable, least, most)
 
 const auto fields = std::to_array<FieldInfo>({
     FIELD(gateway, cluster_id, "CLUSTER_ID", 0, 0),
@@ -138,17 +125,9 @@ Expected<Listen> listen_of(std::string_view address, std::string_view port, bool
 }
 
 Expected<LoadedConfig> load_config(const ConfigSources& sources) {
-  LoadedConfig loaded;
-  auto origins = daemon::apply_layers(schema(), &loaded.config, sources);
-  if (!origins) return tl::make_unexpected(origins.error());
-  loaded.origins = std::move(*origins);
-  if (auto ok = check_together(loaded.config); !ok) return tl::make_unexpected(ok.error());
-  return loaded;
+  return daemon::load<GatewayConfig>(schema(), sources, check_together);
 }
 
-std::string print_config(const LoadedConfig& loaded) {
-  GatewayConfig copy = loaded.config;  // fields are reached through a writable struct
-  return daemon::print_settings(schema(), &copy, loaded.origins);
-}
+std::string print_config(const LoadedConfig& loaded) { return daemon::print(schema(), loaded); }
 
 }  // namespace corelay::gateway

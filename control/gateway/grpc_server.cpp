@@ -2,11 +2,7 @@
 #include "control/gateway/grpc_server.h"
 
 #include <fmt/format.h>
-#include <grpc/grpc.h>
-#include <grpc/support/log.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <spdlog/spdlog.h>
 
 #include <boost/asio/post.hpp>
@@ -15,6 +11,7 @@
 #include <mutex>
 #include <set>
 
+#include "control/daemon/grpc_start.h"
 #include "control/gateway/grpc_call.h"
 #include "proto/gateway.grpc.pb.h"
 
@@ -255,14 +252,7 @@ Expected<std::unique_ptr<GrpcServer>> GrpcServer::start(Service& service, Gateke
   const auto listen = listen_of(config.grpc.address, config.grpc.port, config.auth.enable);
   if (!listen) return tl::make_unexpected(listen.error());
   auto state = std::make_shared<State>(service, gatekeeper);
-  static const bool once = [] {
-    grpc_init();  // never undone: the last user's shutdown joins a thread that may sleep in its poll for ten seconds
-    gpr_set_log_function([](gpr_log_func_args* line) { spdlog::debug("grpc: {}", line->message); });
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    return true;
-  }();
-  static_cast<void>(once);
+  daemon::start_grpc();
   std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
   if (!config.http.tls_certificate.empty()) {
     grpc::SslServerCredentialsOptions options;

@@ -65,6 +65,20 @@ Client* Hub::client_of(const std::string& id) {
   return at == clients_.end() ? nullptr : at->second.get();
 }
 
+Expected<Client*> Hub::enter(const std::string& id) {
+  Client* client = client_of(id);
+  if (client == nullptr) {
+    if (clients_.size() >= params_.clients_max) {
+      return fail(ErrorCode::too_large, "client_id",
+                  fmt::format("the gateway has {} clients (replay.clients_max)", params_.clients_max));
+    }
+    client = clients_.emplace(id, std::make_unique<Client>()).first->second.get();
+    client->id = id;
+  }
+  client->seen_at = now_;
+  return client;
+}
+
 Expected<void> Hub::subscribe(const std::string& client_id, const std::string& topic_name, double threshold) {
   if (!(threshold >= 0 && threshold <= 1)) {
     return fail(ErrorCode::invalid_argument, "threshold", "threshold must be from 0.1 to 1.0");
@@ -73,16 +87,9 @@ Expected<void> Hub::subscribe(const std::string& client_id, const std::string& t
     return fail(ErrorCode::invalid_argument, "client_id",
                 fmt::format("a client ID has at most {} bytes", client_id_bytes_max));
   }
-  Client* client = client_of(client_id);
-  if (client == nullptr) {
-    if (clients_.size() >= params_.clients_max) {
-      return fail(ErrorCode::too_large, "client_id",
-                  fmt::format("the gateway has {} clients (replay.clients_max)", params_.clients_max));
-    }
-    client = clients_.emplace(client_id, std::make_unique<Client>()).first->second.get();
-    client->id = client_id;
-  }
-  client->seen_at = now_;
+  const auto known = enter(client_id);
+  if (!known) return tl::make_unexpected(known.error());
+  Client* const client = *known;
   if (client->topics.size() >= params_.topics_per_client_max && client->topics.count(topic_name) == 0) {
     return fail(ErrorCode::too_large, "topic",
                 fmt::format("the client has {} topics (replay.topics_per_client_max)", params_.topics_per_client_max));
@@ -177,16 +184,9 @@ Feed* Hub::add_feed(Client* client, Reader* reader, Format format) {
 }
 
 Expected<Feed*> Hub::open(const std::string& client_id, Reader* reader, Format format, const Position& position) {
-  Client* client = client_of(client_id);
-  if (client == nullptr) {  // it may subscribe once it is connected
-    if (clients_.size() >= params_.clients_max) {
-      return fail(ErrorCode::too_large, "client_id",
-                  fmt::format("the gateway has {} clients (replay.clients_max)", params_.clients_max));
-    }
-    client = clients_.emplace(client_id, std::make_unique<Client>()).first->second.get();
-    client->id = client_id;
-  }
-  client->seen_at = now_;
+  const auto known = enter(client_id);  // it may subscribe once it is connected
+  if (!known) return tl::make_unexpected(known.error());
+  Client* const client = *known;
   Feed* const feed = add_feed(client, reader, format);
   for (auto& [name, subscription] : client->topics) {
     // Where another connection is reading, this one begins now.

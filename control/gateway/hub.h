@@ -195,6 +195,8 @@ class Hub {
 
  private:
   Client* client_of(const std::string& id);
+  /// The client, made when it is new and there is room.
+  Expected<Client*> enter(const std::string& id);
   [[nodiscard]] Expected<Topic*> topic_of(const std::string& name);
   std::shared_ptr<TopicLog> log_of(Topic& topic, unsigned level);
   void drop_cursor(Feed& feed, const TopicLog* log);

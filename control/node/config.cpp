@@ -45,18 +45,10 @@ Expected<void> check_together(const NodeConfig& config) {
 }  // namespace
 
 Expected<LoadedConfig> load_config(const ConfigSources& sources) {
-  LoadedConfig loaded;
-  auto origins = daemon::apply_layers(schema(), &loaded.config, sources);
-  if (!origins) return tl::make_unexpected(origins.error());
-  loaded.origins = std::move(*origins);
-  if (auto ok = check_together(loaded.config); !ok) return tl::make_unexpected(ok.error());
-  return loaded;
+  return daemon::load<NodeConfig>(schema(), sources, check_together);
 }
 
-std::string print_config(const LoadedConfig& loaded) {
-  NodeConfig copy = loaded.config;  // fields are reached through a writable struct
-  return daemon::print_settings(schema(), &copy, loaded.origins);
-}
+std::string print_config(const LoadedConfig& loaded) { return daemon::print(schema(), loaded); }
 
 std::string field_text(const FieldInfo& field, const NodeConfig& config) {
   NodeConfig copy = config;

@@ -134,11 +134,7 @@ using daemon::FlagValue;
 /// default.toml as built in.
 [[nodiscard]] std::string_view default_toml() noexcept;
 
-/// A checked configuration, and where each value came from, in the order of config_fields().
-struct LoadedConfig {
-  NodeConfig config;
-  std::vector<std::string> origins;
-};
+using LoadedConfig = daemon::Loaded<NodeConfig>;
 
 /// Applies the layers and checks the result (control/daemon/settings.h).
 [[nodiscard]] Expected<LoadedConfig> load_config(const ConfigSources& sources);

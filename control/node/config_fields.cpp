@@ -2,18 +2,17 @@
 // default.toml.
 #include <array>
 
+#include "control/daemon/fields.h"
 #include "control/node/config.h"
 
 namespace corelay::node {
 namespace {
 
-using daemon::EnumRef;
 using daemon::FieldRef;
-using Names = std::span<const std::string_view>;
+using daemon::names_of;
+using daemon::reference;
 
 constexpr std::array<std::string_view, 2> mode_names{"optimum", "gossipsub"};
-constexpr std::array<std::string_view, 6> level_names{"trace", "debug", "info", "warn", "error", "off"};
-constexpr std::array<std::string_view, 2> format_names{"text", "json"};
 constexpr std::array<std::string_view, 3> backend_names{"auto", "uring", "socket"};
 constexpr std::array<std::string_view, 2> idle_names{"polite", "spin"};
 
@@ -21,25 +20,11 @@ constexpr double port_max = 65535;
 constexpr double any_max = 4294967295.0;
 constexpr double bytes_max = 64.0 * 1024 * 1024 * 1024;
 
-template <class T>
-FieldRef reference(T& value) {
-  return &value;
-}
-template <class E>
-FieldRef names_of(E& value, Names names) {
-  static_assert(sizeof(E) == 1);
-  return EnumRef{reinterpret_cast<unsigned char*>(&value), names};
-}
 FieldRef reference(NodeMode& value) { return names_of(value, mode_names); }
-FieldRef reference(LogLevel& value) { return names_of(value, level_names); }
-FieldRef reference(LogFormat& value) { return names_of(value, format_names); }
 FieldRef reference(dataplane::BackendChoice& value) { return names_of(value, backend_names); }
 FieldRef reference(dataplane::IdleMode& value) { return names_of(value, idle_names); }
 
-#define FIELD(section, key, variable, least, most)                                                                     \
-  FieldInfo {                                                                                                          \
-#section, #key, variable, least, most, [](void* c) { return reference(static_cast<NodeConfig*>(c)->section.key); } \
-  }
+#define FIELD(section, key, variable, least, most) CORELAY_FIELD(NodeConfig, section, key, variable, least, most)
 
 const auto fields = std::to_array<FieldInfo>({
     FIELD(node, mode, "NODE_MODE", 0, 0),

@@ -6,7 +6,6 @@
 #include <sodium.h>
 #include <spdlog/spdlog.h>
 
-#include <cmath>
 
 #include "codec/check.h"
 
@@ -205,12 +204,9 @@ void Peers::on_faulted(const dataplane::PeerFaulted& fault) {
   const libp2p::PeerId* const id = indexes_.peer_at(fault.peer);
   const auto peer = id == nullptr ? nullptr : find(*id);
   if (!peer) return;
-  const auto now = monotonic_now();
-  const double age_s = static_cast<double>((now - peer->fault_time).ns) / 1e9;
-  peer->fault_score = peer->fault_score * std::exp2(-age_s / fault_half_life_s) + dataplane::fault_weight(fault.fault);
-  peer->fault_time = now;
+  const double score = peer->blame.add(monotonic_now(), fault.fault, fault_half_life_s);
   ++peer->faults;
-  if (peer->fault_score > fault_score_max) drop(peer, "it keeps breaking the protocol of the data wire");
+  if (score > fault_score_max) drop(peer, "it keeps breaking the protocol of the data wire");
 }
 
 const libp2p::PeerId* Peers::peer_at(dataplane::PeerIndex index) const { return indexes_.peer_at(index); }

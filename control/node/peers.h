@@ -27,6 +27,7 @@
 #include "control/node/peer_rates.h"
 #include "control/node/repeats.h"
 #include "control/node/session.h"
+#include "dataplane/blame.h"
 
 namespace corelay::node {
 
@@ -100,8 +101,7 @@ class Peers {
     libp2p::StreamPtr mesh_out;
     std::deque<std::vector<std::uint8_t>> unsent;  // control messages until mesh_out is open and the session stands
     std::size_t unsent_bytes = 0;
-    double fault_score = 0;
-    dataplane::Instant fault_time{};
+    dataplane::Blame blame;
     std::uint64_t faults = 0;
   };
   using PeerPtr = std::shared_ptr<Peer>;

@@ -2,11 +2,7 @@
 #include "control/node/sidecar.h"
 
 #include <fmt/format.h>
-#include <grpc/grpc.h>
-#include <grpc/support/log.h>
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -16,8 +12,9 @@
 #include <mutex>
 #include <set>
 
-#include "control/node/addresses.h"
 #include "control/daemon/grpc_order.h"
+#include "control/daemon/grpc_start.h"
+#include "control/node/addresses.h"
 #include "control/node/node.h"
 #include "control/node/sidecar_stream.h"
 #include "proto/sidecar.grpc.pb.h"
@@ -144,14 +141,7 @@ Sidecar::~Sidecar() { stop(); }
 Expected<std::unique_ptr<Sidecar>> Sidecar::start(Node& node) {
   const auto& config = node.config().sidecar;
   auto state = std::make_unique<State>(node);
-  static const bool once = [] {
-    grpc_init();  // never undone: the last user's shutdown joins a thread that may sleep in its poll for ten seconds
-    gpr_set_log_function([](gpr_log_func_args* line) { spdlog::debug("grpc: {}", line->message); });
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    return true;
-  }();
-  static_cast<void>(once);
+  daemon::start_grpc();
   const std::string host = config.address.find(':') == std::string::npos ? config.address : "[" + config.address + "]";
   grpc::ServerBuilder builder;
   builder.AddListeningPort(fmt::format("{}:{}", host, config.port),

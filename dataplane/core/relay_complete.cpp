@@ -181,13 +181,12 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
       if (generation.is_right) continue;
       restart_wrong(message, g, is_blamed);
     } else {
-      generation.has_digest = false;
       messages.restart_generation(message, g);
     }
     ++wrong;
   }
   blame(message, is_blamed);
-  if (!is_list_right) message.list_from = flow_none;
+  if (!is_list_right) forget_list(message);
   if (wrong == 0) {
     // Every generation is what was signed and yet the id is not the payload's: who signed it lied. Another may have
     // signed the truth.

@@ -121,6 +121,7 @@ struct Relay::State {
     return generation.is_right || message.is_own || message.state == MessageState::complete;
   }
   [[nodiscard]] bool is_padding_clean(const Message& message) noexcept;
+  void forget_list(Message& message) noexcept;
   void take_list(Instant now, std::uint32_t slot, std::uint8_t flow, const AnnounceFrame& announce) noexcept;
   void on_list_right(std::uint32_t slot) noexcept;
   void restart_wrong(Message& message, std::size_t g, std::span<bool> is_blamed) noexcept;

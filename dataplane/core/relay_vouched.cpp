@@ -73,17 +73,19 @@ bool Relay::State::is_padding_clean(const Message& message) noexcept {
   return true;
 }
 
+void Relay::State::forget_list(Message& message) noexcept {
+  for (std::size_t g = 0; g < message.header.generations; ++g) messages.generation(message, g).has_digest = false;
+  message.list_from = flow_none;
+}
+
 /// Takes digests of one neighbour at a time. A whole list that does not hold is forgotten, and nothing more of the kind
 /// is taken from who gave it.
 void Relay::State::take_list(Instant now, std::uint32_t slot, std::uint8_t f, const AnnounceFrame& announce) noexcept {
   Message& message = messages[slot];
   if (message.is_list_right || announce.digest_count == 0 || message.flows[f].is_list_false) return;
-  const auto forget = [&] {
-    for (std::size_t g = 0; g < message.header.generations; ++g) messages.generation(message, g).has_digest = false;
-  };
   if (message.list_from != f) {
     if (message.list_from != flow_none && now - message.list_at < list_patience) return;
-    forget();
+    forget_list(message);
     message.list_from = f;
   }
   message.list_at = now;
@@ -92,9 +94,8 @@ void Relay::State::take_list(Instant now, std::uint32_t slot, std::uint8_t f, co
   for (std::size_t g = 0; g < message.header.generations; ++g) {
     if (!messages.generation(message, g).has_digest) return;
   }
-  forget();
+  forget_list(message);
   message.flows[f].is_list_false = true;
-  message.list_from = flow_none;
 }
 
 /// What was decoded before can be checked now, and neighbours that heard of the message without its digests hear them.

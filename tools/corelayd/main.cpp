@@ -1,6 +1,5 @@
 // corelayd: one relay node. Reads its settings, opens its sockets, runs until SIGTERM or SIGINT, leaves politely.
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -9,25 +8,16 @@
 #include <cstdio>
 #include <exception>
 #include <iostream>
-#include <string_view>
-#include <thread>
 
 #include "control/daemon/log.h"
 #include "control/daemon/version.h"
 #include "control/node/identity.h"
 #include "control/node/node.h"
-#include "tools/daemon/flags.h"
+#include "tools/daemon/daemon.h"
 
 namespace corelay {
 namespace {
 
-constexpr int exit_failed = 1;
-// For everything after the drain. Sanitizers slow it down many times, and look for leaks at its end.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::chrono::milliseconds stop_time{60'000};
-#else
-constexpr std::chrono::milliseconds stop_time{3000};
-#endif
 constexpr int exit_not_built = 3;
 
 // The common settings by name; --set reaches them all.
@@ -75,29 +65,6 @@ void log_start(const node::Node& node) {
                node.config().api.address, node.api_port());
 }
 
-/// The process ends by then, whatever still holds it up: peers and clients have been told. That is a failure, and shows
-/// as one. A thread of its own, since it is the others that may be late.
-void end_within(std::chrono::milliseconds time) {
-  std::thread([time] {
-    std::this_thread::sleep_for(time);
-    constexpr std::string_view line = "corelayd: the stop hung after node.drain_ms; ended by force, exit code 1\n";
-    static_cast<void>(write(STDERR_FILENO, line.data(), line.size()) < 0);
-    _exit(exit_failed);
-  }).detach();
-}
-
-/// The first signal drains, the second stops at once.
-void leave_on_signal(boost::asio::signal_set& signals, node::Node& node, boost::asio::io_context& io) {
-  signals.async_wait([&](const boost::system::error_code& error, int number) {
-    if (error) return;
-    spdlog::info("{}: leaving", number == SIGTERM ? "SIGTERM" : "SIGINT");
-    if (node.is_draining()) return io.stop();
-    end_within(std::chrono::milliseconds(node.config().node.drain_ms) + stop_time);
-    node.drain([&io] { io.stop(); });
-    leave_on_signal(signals, node, io);
-  });
-}
-
 int run(node::LoadedConfig loaded) {
   if (loaded.config.node.mode == node::NodeMode::gossipsub) {
     std::cerr << "corelayd: node.mode = \"gossipsub\" (NODE_MODE) is not built yet; \"optimum\" is\n";
@@ -114,55 +81,29 @@ int run(node::LoadedConfig loaded) {
   auto node = node::Node::start(io, std::move(loaded), *identity);
   if (!node) return fail_with(node.error(), exit_failed);
   log_start(**node);
-  leave_on_signal(signals, **node, io);
+  leave_on_signal(signals, **node, io,
+                  {program.name, "node.drain_ms", std::chrono::milliseconds((*node)->config().node.drain_ms)});
   io.run();
   node->reset();
   spdlog::info("stopped");
   return 0;
 }
 
-int act(const CommandLine& line) {
-  if (line.action == Action::version) {
-    std::cout << "corelayd " << daemon::version() << " (" << daemon::commit_hash() << ")\n";
-    return 0;
-  }
-  if (line.action == Action::config_default) {
-    std::cout << node::default_toml();
-    return 0;
-  }
-  const auto sources = daemon::read_sources(line.config_file, line.flags);
-  if (!sources) {
-    return report_usage(program, sources.error().describe(),
-                        "--config FILE or CORELAY_CONFIG, a file that can be read");
-  }
-  auto loaded = node::load_config(*sources);
-  if (!loaded)
-    return report_usage(program, loaded.error().what, "corelayd config default, which explains every setting");
-  if (const auto peers = node::bootstrap_addresses(loaded->config); !peers) {
-    return report_usage(program, peers.error().what,
-                        "/ip4/127.0.0.1/tcp/7071/p2p/12D3Koo..., as 'corelay node state' prints it");
-  }
-  switch (line.action) {
-    case Action::config_check:
-      std::cout << "the configuration is good\n";
-      return 0;
-    case Action::config_print:
-      std::cout << node::print_config(*loaded);
-      return 0;
-    default:
-      return run(std::move(*loaded));
-  }
+int check(const node::LoadedConfig& loaded) {
+  const auto peers = node::bootstrap_addresses(loaded.config);
+  if (peers) return 0;
+  return report_usage(program, peers.error().what,
+                      "/ip4/127.0.0.1/tcp/7071/p2p/12D3Koo..., as 'corelay node state' prints it");
 }
+
+const Actions<node::LoadedConfig> actions{node::default_toml, node::load_config, check, node::print_config, run};
 
 }  // namespace
 }  // namespace corelay
 
 int main(int argc, char** argv) {
   try {
-    corelay::CommandLine line;
-    int exit_code = 0;
-    if (!corelay::parse_command_line(corelay::program, argc, argv, line, exit_code)) return exit_code;
-    return corelay::act(line);
+    return corelay::run_daemon(corelay::program, corelay::actions, argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "corelayd: %s\n", error.what());
     return corelay::exit_failed;

@@ -22,11 +22,6 @@ bool split_setting(const std::string& text, daemon::FlagValue& flag) {
   return true;
 }
 
-std::string version_text(const Program& program) {
-  return program.name + std::string(" ") + std::string(daemon::version()) + " (" +
-         std::string(daemon::commit_hash()) + ")";
-}
-
 /// What is wrong with the words, in ours where the library's are unclear.
 std::string reason_of(const CLI::App& app, const CLI::ParseError& error) {
   const std::string text = error.what();
@@ -62,6 +57,11 @@ std::string remedy_for(const Program& program, const CLI::App& app, int argc, ch
 }
 
 }  // namespace
+
+std::string version_text(const Program& program) {
+  return program.name + std::string(" ") + std::string(daemon::version()) + " (" +
+         std::string(daemon::commit_hash()) + ")";
+}
 
 int report_usage(const Program& program, const std::string& what, const std::string& remedy) {
   std::cerr << program.name << ": " << what << "\n";

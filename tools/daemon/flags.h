@@ -36,6 +36,9 @@ struct Program {
 [[nodiscard]] bool parse_command_line(const Program& program, int argc, char** argv, CommandLine& line,
                                       int& exit_code);
 
+/// "NAME version (commit)".
+[[nodiscard]] std::string version_text(const Program& program);
+
 /// "NAME: what" and "  try: remedy" on standard error, as corelay says it. Returns 2, the exit code of wrong usage.
 int report_usage(const Program& program, const std::string& what, const std::string& remedy);
 
