@@ -62,10 +62,12 @@ const clock = (ms) => {
 
 // Graph ---------------------------------------------------------------------------------------------------------------
 
+const middle = 160; // of the drawing, which is 480 by 320
+
 function place(index) {
-  if (nodes.length === 1) return { x: 320, y: 190 };
+  if (nodes.length === 1) return { x: 240, y: middle };
   const angle = (2 * Math.PI * index) / nodes.length - Math.PI / 2 - (nodes.length === 4 ? Math.PI / 4 : 0);
-  return { x: 320 + 215 * Math.cos(angle), y: 185 + 125 * Math.sin(angle) };
+  return { x: 240 + 160 * Math.cos(angle), y: middle + 105 * Math.sin(angle) };
 }
 
 const is_linked = (list, a, b) => a[list].includes(b.peer_id) || b[list].includes(a.peer_id);
@@ -94,15 +96,15 @@ function draw_edges() {
 
 function draw_dots() {
   const message = chosen_message();
-  const radius = nodes.length > 16 ? 14 : 26;
+  const radius = Math.max(5, Math.min(26, 330 / nodes.length));
   id('dots').replaceChildren(...nodes.map((node, index) => {
     const { x, y } = place(index);
     const arrival = arrival_at(message, index);
-    const below = y > 185 ? 1 : -1;
+    const below = y > middle ? 1 : -1;
     const group = svg('g', {}, svg('circle', { class: 'wave', cx: x, cy: y, r: radius }),
       svg('circle', { cx: x, cy: y, r: radius }),
       svg('text', { class: 'number', x, y }, String(index + 1)));
-    if (nodes.length <= 16) {
+    if (nodes.length <= 12) {
       group.append(svg('text', { x, y: y + below * (radius + 14) + 5 },
         !node.reachable ? 'out of reach' : arrival ? `${milliseconds(arrival.ms)} ms` : node.address));
       const others = node.peers.filter((peer) => !nodes.some((known) => known.peer_id === peer)).length;
