@@ -20,10 +20,10 @@ from node_client import installed_client
 SUBSCRIBE = """curl -X POST http://localhost:8081/api/subscribe \\
   -H "Content-Type: application/json" \\
   -d '{
-    "client_id": "your-client-id", 
+    "client_id": "your-client-id",{space}
     "topic": "example-topic",
     "threshold": 0.7
-  }'"""
+  }'""".replace("{space}", " ")  # as it stands there
 LISTEN = 'wscat -c "ws://localhost:8081/api/ws?client_id=your-client-id"'
 PUBLISH = """curl -X POST http://localhost:8081/api/publish \\
   -H "Content-Type: application/json" \\

@@ -1,5 +1,5 @@
-// The gateway's live page: what the API says of nodes, topics and arrivals, drawn again as it changes. Text from outside
-// never becomes markup. What the page watches, it watches by an event stream, which ends with it.
+// The gateway's live page: what the API says of nodes, topics and arrivals, drawn again as it changes. Text from
+// outside never becomes markup. What the page watches, it watches by an event stream, which ends with it.
 'use strict';
 
 const asked_every_ms = 500;

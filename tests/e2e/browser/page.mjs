@@ -29,7 +29,8 @@ const contrast_of = (page, selector) => page.locator(selector).first().evaluate(
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
   let ground = element;
   while (ground && numbers(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
-  const [a, b] = [light(numbers(getComputedStyle(element).color)), light(numbers(getComputedStyle(ground).backgroundColor))];
+  const a = light(numbers(getComputedStyle(element).color));
+  const b = light(numbers(getComputedStyle(ground).backgroundColor));
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 });
 
@@ -77,7 +78,9 @@ const checks = {
     const post = (body) => fetch(`${url}api/v1/publish`, {
       method: 'POST', body: JSON.stringify({ client_id: 'other', topic: 'news', ...body }),
     });
-    for (let i = 0; i < 6; i += 1) assert.equal((await post({ message: `News ${i}: ${'ä€😀'.repeat(i * 10)}` })).status, 200);
+    for (let i = 0; i < 6; i += 1) {
+      assert.equal((await post({ message: `News ${i}: ${'ä€😀'.repeat(i * 10)}` })).status, 200);
+    }
     assert.equal((await post({ message_length: 100000 })).status, 200);
     await page.waitForFunction(() => document.querySelectorAll('#messages tbody tr').length >= 7);
     await page.waitForFunction(() => document.querySelector('#messages tbody tr td:last-child').textContent !== '–');
@@ -104,11 +107,12 @@ const checks = {
       const contrast = await contrast_of(page, selector);
       assert(contrast >= 4.5, `${selector}: contrast ${contrast.toFixed(2)}`);
     }
-    const nameless = await page.evaluate(() => [...document.querySelectorAll('input, textarea, button, svg[role=img], table')]
+    const named = 'input, textarea, button, svg[role=img], table';
+    const nameless = await page.evaluate((all) => [...document.querySelectorAll(all)]
       .filter((element) => element.matches('input, textarea') ? !element.labels.length
         : element.matches('svg') ? !element.querySelector('title').textContent
           : element.matches('table') ? !element.closest('[aria-labelledby]') : !element.textContent.trim())
-      .map((element) => element.outerHTML));
+      .map((element) => element.outerHTML), named);
     assert.deepEqual(nameless, []);
     await page.getByLabel('Topic', { exact: true }).focus();
     await page.keyboard.press('Control+A');

@@ -28,7 +28,9 @@ const whole = new Promise((done, failed) => {
   });
 });
 stream.write({ client_id: id });
-for (let i = 1; i <= Number(count); i += 1) await post('/api/v1/publish', { topic: 'demo', message: `hello ${i} ${id}` });
+for (let i = 1; i <= Number(count); i += 1) {
+  await post('/api/v1/publish', { topic: 'demo', message: `hello ${i} ${id}` });
+}
 await whole;
 stream.on('error', () => {}); // of the cancel that follows
 stream.cancel();
