@@ -71,7 +71,8 @@ def test_queries_in_a_real_prometheus():
     (folder / "prometheus.yml").write_text(config)
     shutil.copy(DEPLOY / "alerts.yml", folder)
     address = f"127.0.0.1:{ports.base}"
-    server = start_process(["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
+    server = start_process(["prometheus", f"--config.file={folder}/prometheus.yml",
+                            f"--storage.tsdb.path={folder}/data",
                             f"--web.listen-address={address}", "--log.level=warn"])
 
     def ask(query):
