@@ -191,12 +191,14 @@ def look_around(peer_id):
     body = {"client_id": "c", "topic": "t", "threshold": 1.0}
     url = "http://localhost:8081/api/"
     run("curl", "-sf", "-X", "POST", url + "subscribe", "-d", json.dumps(body))
+    arrivals = "http://localhost:8081/api/v1/arrivals"
+    assert json.loads(get(arrivals))["messages"] == []  # from here on they are kept
     done = json.loads(run("curl", "-sf", "-X", "POST", url + "publish", "-d",
                           json.dumps({**body, "message": "through containers"})).stdout)
     assert done["status"] == "published", done
-    got = run("curl", "-s", "-N", "-m", "2", "http://localhost:8081/api/v1/topics/t/stream?format=text&threshold=1.0&offset=0",
-              check=False).stdout
-    assert "data: through containers\n" in got, got
+    [message] = wait_until("four nodes to have it", lambda: [
+        one for one in json.loads(get(arrivals))["messages"] if len(one["arrivals"]) == 4])
+    assert message["preview"] == "through containers", message
     sent = corelay("publish", "--addr", "localhost:33223", "--topic", "t", "--message", "by a sidecar")
     assert sent.returncode == 0, sent.stderr
     assert "Corelay gateway" in get("http://localhost:8082/")
