@@ -170,7 +170,7 @@ Bus::~Bus() {
   state_->is_closed = true;
   natsConnection_Close(state_->connection);
   // libnats's threads may be on their way into a callback: what they are given stays.
-  static std::vector<std::shared_ptr<State>> kept;
+  static auto& kept = *new std::vector<std::shared_ptr<State>>;  // past the end of main() too
   kept.push_back(std::move(state_));
 }
 

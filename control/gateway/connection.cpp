@@ -113,7 +113,10 @@ void Connection::check(Instant at) {
   }
   if (is_late) {
     ++totals_.timeouts;
-    return close();
+    const bool is_told = mode_ == Mode::http && !is_ending_ && !has_output && parser_.is_inside();
+    if (!is_told) return close();
+    constexpr std::string_view why = "{\"error\":\"the request did not come whole within http.timeout_ms\"}\n";
+    return answer({408, "application/json", std::string(why), {}}, false, false);
   }
   if (mode_ == Mode::http || is_ending_ || !late(pinged_, settings_.ping)) return;
   pinged_ = at;
@@ -142,6 +145,7 @@ void Connection::on_read(const error_code& error, std::size_t bytes) {
   is_reading_ = false;
   if (!is_open_) return;
   if (error) return close();
+  if (is_ending_) return;
   const bool is_full = bytes == read_buffer_.size();
   heard_ = now();
   const std::string_view text(read_buffer_.data(), bytes);
@@ -227,13 +231,7 @@ void Connection::take_frames() {
       ++publishes_;
       api_.on_frame(*this, frames_->payload(), [self = shared_from_this()](std::string reply) {
         --self->publishes_;
-        if (!self->is_open_) return;
-        if (!reply.empty() && self->out_.size() < control_frames_max) self->send(ws_frame(WsOpcode::text, reply));
-        if (self->is_open_ && !self->is_reading_) {
-          asio::post(self->socket_.get_executor(), [self] {
-            if (self->is_open_ && !self->is_reading_) self->take_frames();
-          });
-        }
+        self->reply(reply);
       });
       continue;
     }
@@ -252,6 +250,22 @@ void Connection::take_frames() {
       if (self->is_open_ && !self->is_reading_) self->take_frames();
     });
   }
+}
+
+/// Answers come in bursts, as nodes' reports do: one write for all of them.
+void Connection::reply(std::string_view text) {
+  if (!is_open_) return;
+  if (!text.empty() && out_.size() < control_frames_max) {
+    if (out_.empty()) wrote_ = now();
+    out_.push_back(std::make_shared<const std::string>(ws_frame(WsOpcode::text, text)));
+  }
+  if (is_reply_due_) return;
+  is_reply_due_ = true;
+  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    self->is_reply_due_ = false;
+    self->pump();
+    if (self->is_open_ && !self->is_reading_) self->take_frames();
+  });
 }
 
 void Connection::send(SharedBytes bytes) {

@@ -107,6 +107,7 @@ class Connection final : public Reader, public std::enable_shared_from_this<Conn
   void take_request();
   void take_frames();
   void answer(const Response& response, bool is_head, bool keep_alive);
+  void reply(std::string_view text);
   void send(SharedBytes bytes);
   void send(std::string bytes) { send(std::make_shared<const std::string>(std::move(bytes))); }
   void pump();
@@ -134,6 +135,7 @@ class Connection final : public Reader, public std::enable_shared_from_this<Conn
   bool is_write_blocked_ = false;
   bool is_ending_ = false;  // closes once everything is written
   bool is_pumping_ = false;
+  bool is_reply_due_ = false;  // answers to frames wait to be written
   std::size_t publishes_ = 0;  // of this WebSocket, under way
   std::size_t held_ = 0;
   RequestParser parser_;

@@ -18,13 +18,27 @@ constexpr std::chrono::milliseconds look_again{2};
 /// A buffer over shared bytes, without copying them.
 grpc::ByteBuffer buffer_of(const SharedBytes& bytes) {
   auto* const owner = new SharedBytes(bytes);  // gRPC frees it with the slice
-  const grpc::Slice slice(
-      const_cast<char*>(bytes->data()), bytes->size(), [](void* data) { delete static_cast<SharedBytes*>(data); },
-      owner);
+  daemon::give_to_grpc(owner);
+  const auto release = [](void* data) {
+    daemon::take_from_grpc(data);
+    delete static_cast<SharedBytes*>(data);
+  };
+  const grpc::Slice slice(const_cast<char*>(bytes->data()), bytes->size(), release, owner);
   return grpc::ByteBuffer(&slice, 1);
 }
 
 }  // namespace
+
+grpc::Status refusal_of(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::permission_denied:
+      return {grpc::StatusCode::PERMISSION_DENIED, error.what};
+    case ErrorCode::unavailable:  // the issuer's keys
+      return {grpc::StatusCode::UNAVAILABLE, error.what};
+    default:
+      return {grpc::StatusCode::UNAUTHENTICATED, error.what};
+  }
+}
 
 GrpcCall::GrpcCall(Service& service, Gatekeeper* gatekeeper, GrpcTotals& totals, std::string token, Ended ended)
     : service_(service), gatekeeper_(gatekeeper), totals_(totals), token_(std::move(token)), ended_(std::move(ended)) {}
@@ -40,7 +54,7 @@ void GrpcCall::begin() {
 void GrpcCall::admit() {
   if (gatekeeper_ == nullptr) return read();
   gatekeeper_->admit(token_, [self = shared_from_this()](Expected<std::shared_ptr<Admission>> admission) {
-    if (!admission) return self->end({grpc::StatusCode::UNAUTHENTICATED, admission.error().what});
+    if (!admission) return self->end(refusal_of(admission.error()));
     self->admission_ = *admission;
     self->read();
   });
@@ -123,7 +137,11 @@ void GrpcCall::open(const std::string& client) {
   client_ = admission_ ? admission_->client_id : client;
   if (client_.empty()) return end({grpc::StatusCode::INVALID_ARGUMENT, "missing client ID"});
   auto feed = service_.hub().open(client_, this, Format::grpc, {});
-  if (!feed) return end({grpc::StatusCode::RESOURCE_EXHAUSTED, feed.error().what});
+  if (!feed) {
+    const bool is_wrong = feed.error().code == ErrorCode::invalid_argument;
+    return end({is_wrong ? grpc::StatusCode::INVALID_ARGUMENT : grpc::StatusCode::RESOURCE_EXHAUSTED,
+                feed.error().what});
+  }
   feed_ = *feed;
   pump();
 }
@@ -198,9 +216,11 @@ void GrpcCall::wake() {
 void GrpcCall::pump() {
   if (is_writing_ || is_finished_ || is_ending_) return;
   SharedBytes next;
+  grpc::WriteOptions options;
   if (!replies_.empty()) {
     next = std::move(replies_.front());
     replies_.pop_front();
+    if (!replies_.empty()) options.set_buffer_hint();  // many to a system call; the last sends them off
   } else if (feed_ != nullptr) {
     next = service_.hub().next(*feed_);
   }
@@ -208,7 +228,7 @@ void GrpcCall::pump() {
   is_writing_ = true;
   write_ = buffer_of(next);
   daemon::give_to_grpc(this);
-  StartWrite(&write_);
+  StartWrite(&write_, options);
 }
 
 }  // namespace corelay::gateway

@@ -26,6 +26,9 @@ struct GrpcTotals {
   std::uint64_t dropped_replies = 0;
 };
 
+/// How a call ends whose token does not hold.
+[[nodiscard]] grpc::Status refusal_of(const Error& error);
+
 class GrpcCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                        public Reader,
                        public std::enable_shared_from_this<GrpcCall> {

@@ -150,7 +150,7 @@ grpc::ServerUnaryReactor* GrpcServer::State::unary(grpc::CallbackServerContext* 
                     [this, self = shared_from_this(), token = token_of(*context), work = std::move(work), finish] {
                       if (gatekeeper == nullptr) return work(nullptr, finish);
                       gatekeeper->admit(token, [work, finish](const Expected<std::shared_ptr<Admission>>& admission) {
-                        if (!admission) return finish({grpc::StatusCode::UNAUTHENTICATED, admission.error().what});
+                        if (!admission) return finish(refusal_of(admission.error()));
                         work(*admission, finish);
                       });
                     });
@@ -167,6 +167,9 @@ grpc::ServerUnaryReactor* GrpcServer::State::Publish(grpc::CallbackServerContext
     publish.payload = request->message();
     if (publish.topic.empty()) return finish({grpc::StatusCode::INVALID_ARGUMENT, "missing topic"});
     if (publish.client.empty()) return finish({grpc::StatusCode::INVALID_ARGUMENT, "missing client ID"});
+    if (const auto checked = check_client_id(publish.client); !checked) {
+      return finish({grpc::StatusCode::INVALID_ARGUMENT, checked.error().what});
+    }
     // What the answer is made from is copied: after finish() by another, request and response are gone.
     publish.done = [this, response, finish, client = publish.client,
                     topic = publish.topic](const PublishOutcome& outcome) {

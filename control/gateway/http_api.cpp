@@ -247,6 +247,7 @@ void HttpApi::publish(Call& call) {
   if (is_v1 && input->topic.empty()) return refuse(400, "missing topic");
   if (is_v1 && input->client_id.empty()) return refuse(400, "missing client ID");
   if (input->topic.empty()) return refuse(404, "topic not assigned");
+  if (auto checked = check_client_id(input->client_id); !checked) return refuse(400, checked.error().what);
   const bool has_message = input->message && !input->message->empty();
   if (!has_message && input->message_length) {
     if (*input->message_length > service_.hub().params().message_bytes_max) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
 #include <boost/asio/steady_timer.hpp>
 #include <unordered_map>
@@ -29,6 +30,14 @@ ConnectionSettings settings_of(const GatewayConfig& config) {
   settings.ws_message_bytes_max = settings.bounds.body_bytes_max;
   settings.send_buffer_bytes = static_cast<int>(config.http.send_buffer_bytes);
   return settings;
+}
+
+/// A last word to a connection that is not taken in: no more than fits without waiting.
+void say_full(tcp::socket& socket) {
+  constexpr std::string_view why = "{\"error\":\"the gateway has too many connections\"}\n";
+  const Response full{503, "application/json", std::string(why), {{"Retry-After", "1"}}};
+  const std::string text = format_response(full, false, false);
+  static_cast<void>(::send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 }  // namespace
@@ -63,6 +72,7 @@ void HttpServer::State::take(tcp::socket socket) {
   if (is_full) {
     ++totals.refused;
     if (by_address[address] == 0) by_address.erase(address);
+    if (!tls) say_full(socket);
     return;  // closed with the socket
   }
   ++totals.accepted;

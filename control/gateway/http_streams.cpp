@@ -14,6 +14,8 @@ Response error_response(Generation generation, unsigned status, std::string_view
   return {status, "application/json", "{\"error\":" + json_text(why) + "}\n", {}};
 }
 
+unsigned status_of(const Error& error) { return error.code == ErrorCode::invalid_argument ? 400 : 503; }
+
 /// Where a stream goes on: offset=EPOCH-N or N, or Last-Event-ID. False where that is no position.
 bool position_of(const Request& request, Position& position) {
   std::string text = request.target.parameter("offset");
@@ -61,7 +63,7 @@ void HttpApi::websocket(Call& call) {
   Position position;
   if (!position_of(request, position)) return refuse(400, "offset must be as a message showed it");
   auto feed = service_.hub().open(client, call.connection.get(), is_text ? Format::text : Format::json, position);
-  if (!feed) return refuse(503, feed.error().what);
+  if (!feed) return refuse(status_of(feed.error()), feed.error().what);
   StreamPlan plan;
   plan.feed = *feed;
   plan.is_websocket = true;
@@ -97,7 +99,7 @@ void HttpApi::events(Call& call) {
   if (!position_of(request, position)) return refuse(400, "Last-Event-ID must be as an event showed it");
   auto feed = service_.hub().open_topic(topic, threshold, call.connection.get(),
                                         name == "text" ? Format::sse_text : Format::sse_json, position);
-  if (!feed) return refuse(503, feed.error().what);
+  if (!feed) return refuse(status_of(feed.error()), feed.error().what);
   StreamPlan plan;
   plan.feed = *feed;
   plan.headers = {{"Content-Type", "text/event-stream"},

@@ -8,14 +8,18 @@
 
 #include "control/gateway/encode.h"
 #include "control/gateway/hub_state.h"
+#include "control/gateway/text.h"
 
 namespace corelay::gateway {
-namespace {
 
-constexpr std::size_t client_id_bytes_max = 256;
-constexpr std::size_t topic_bytes_max = 255;
-
-}  // namespace
+Expected<void> check_client_id(std::string_view id) {
+  if (id.size() > client_id_bytes_max) {
+    return fail(ErrorCode::invalid_argument, "client_id",
+                fmt::format("a client ID has at most {} bytes", client_id_bytes_max));
+  }
+  if (!is_utf8(id)) return fail(ErrorCode::invalid_argument, "client_id", "a client ID must be UTF-8");
+  return {};
+}
 
 Hub::Hub(HubParams params, Upstream& upstream) : params_(std::move(params)), upstream_(upstream) {}
 
@@ -36,6 +40,7 @@ Expected<Topic*> Hub::topic_of(const std::string& name) {
   if (name.size() > topic_bytes_max) {
     return fail(ErrorCode::invalid_argument, "topic", fmt::format("a topic has at most {} bytes", topic_bytes_max));
   }
+  if (!is_utf8(name)) return fail(ErrorCode::invalid_argument, "topic", "a topic must be UTF-8");
   if (Topic* const topic = find_topic(name)) return topic;
   if (topics_.size() >= params_.topics_max) {
     return fail(ErrorCode::too_large, "topic",
@@ -68,6 +73,7 @@ Client* Hub::client_of(const std::string& id) {
 Expected<Client*> Hub::enter(const std::string& id) {
   Client* client = client_of(id);
   if (client == nullptr) {
+    if (auto checked = check_client_id(id); !checked) return tl::make_unexpected(checked.error());
     if (clients_.size() >= params_.clients_max) {
       return fail(ErrorCode::too_large, "client_id",
                   fmt::format("the gateway has {} clients (replay.clients_max)", params_.clients_max));
@@ -82,10 +88,6 @@ Expected<Client*> Hub::enter(const std::string& id) {
 Expected<void> Hub::subscribe(const std::string& client_id, const std::string& topic_name, double threshold) {
   if (!(threshold >= 0 && threshold <= 1)) {
     return fail(ErrorCode::invalid_argument, "threshold", "threshold must be from 0.1 to 1.0");
-  }
-  if (client_id.size() > client_id_bytes_max) {
-    return fail(ErrorCode::invalid_argument, "client_id",
-                fmt::format("a client ID has at most {} bytes", client_id_bytes_max));
   }
   const auto known = enter(client_id);
   if (!known) return tl::make_unexpected(known.error());

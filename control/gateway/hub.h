@@ -59,6 +59,12 @@ class Upstream {
   [[nodiscard]] virtual std::uint64_t reachable() const = 0;
 };
 
+/// Names are UTF-8 and no longer than this.
+inline constexpr std::size_t client_id_bytes_max = 256;
+inline constexpr std::size_t topic_bytes_max = 255;
+/// Errors: invalid_argument. An empty ID is some caller's own business.
+[[nodiscard]] Expected<void> check_client_id(std::string_view id);
+
 struct HubParams {
   unsigned nodes = 1;
   std::string epoch;

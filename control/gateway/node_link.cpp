@@ -28,8 +28,12 @@ using Stream = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 /// A buffer over shared bytes, without copying them.
 grpc::Slice slice_of(const SharedBytes& bytes) {
   auto* const owner = new SharedBytes(bytes);  // gRPC frees it with the slice
-  return {const_cast<char*>(bytes->data()), bytes->size(), [](void* data) { delete static_cast<SharedBytes*>(data); },
-          owner};
+  daemon::give_to_grpc(owner);
+  const auto release = [](void* data) {
+    daemon::take_from_grpc(data);
+    delete static_cast<SharedBytes*>(data);
+  };
+  return {const_cast<char*>(bytes->data()), bytes->size(), release, owner};
 }
 
 grpc::ByteBuffer request_of(std::int32_t command, const std::string& topic, const SharedBytes& payload) {
@@ -93,12 +97,14 @@ class Call final : public Stream {
   void OnWriteDone(bool ok) override {
     daemon::take_from_grpc(this);
     bool is_last = false;
+    grpc::WriteOptions options;
     {
       const std::lock_guard lock(mutex_);
       write_.Clear();
       if (ok && !is_over_ && !waiting_.empty()) {
         write_ = std::move(waiting_.front());
         waiting_.pop_front();
+        if (!waiting_.empty()) options.set_buffer_hint();  // many messages to a system call; the last sends them off
       } else {
         is_writing_ = false;
         waiting_.clear();
@@ -109,7 +115,7 @@ class Call final : public Stream {
     }
     if (is_last) return RemoveHold();
     daemon::give_to_grpc(this);
-    StartWrite(&write_);
+    StartWrite(&write_, options);
   }
 
   /// No more writes; the hold goes when none is under way.

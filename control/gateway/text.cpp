@@ -178,4 +178,18 @@ bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
+bool is_plain_text(std::string_view text) noexcept {
+  constexpr std::uint64_t ones = 0x0101010101010101U;
+  constexpr std::uint64_t high = 0x80 * ones;
+  std::uint64_t found = 0;  // a bit where one of eight bytes is below 0x20
+  std::size_t at = 0;
+  for (; at + 8 <= text.size(); at += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, text.data() + at, 8);
+    found |= (word - 0x20 * ones) & ~word & high;
+  }
+  for (; at < text.size(); ++at) found |= static_cast<unsigned char>(text[at]) < 0x20 ? 1U : 0U;
+  return found == 0 && text.find('\\') == std::string_view::npos && is_utf8(text);
+}
+
 }  // namespace corelay::gateway

@@ -21,4 +21,7 @@ void append_json(std::string_view text, std::string& out);
 
 [[nodiscard]] bool is_utf8(std::string_view text) noexcept;
 
+/// What may stand between the quotes of a JSON string as it is: UTF-8 without control characters and backslashes.
+[[nodiscard]] bool is_plain_text(std::string_view text) noexcept;
+
 }  // namespace corelay::gateway

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "codec/check.h"
 #include "control/gateway/text.h"
@@ -115,6 +116,22 @@ WsParser::Outcome WsParser::end_frame() {
   return Outcome::message;
 }
 
+void WsParser::unmask(char* bytes, std::size_t size) noexcept {
+  std::array<std::uint8_t, 8> mask;
+  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = mask_[(mask_at_ + i) & 3];
+  std::uint64_t masks;
+  std::memcpy(&masks, mask.data(), 8);
+  std::size_t at = 0;
+  for (; at + 8 <= size; at += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes + at, 8);
+    word ^= masks;
+    std::memcpy(bytes + at, &word, 8);
+  }
+  for (; at < size; ++at) bytes[at] = static_cast<char>(static_cast<std::uint8_t>(bytes[at]) ^ mask[at & 7]);
+  mask_at_ += size;
+}
+
 WsParser::Outcome WsParser::feed(std::string_view& bytes) {
   if (is_done_) {
     is_done_ = false;
@@ -136,9 +153,7 @@ WsParser::Outcome WsParser::feed(std::string_view& bytes) {
     const std::size_t taken = static_cast<std::size_t>(std::min<std::uint64_t>(left_, bytes.size()));
     const std::size_t start = to.size();
     to += bytes.substr(0, taken);
-    for (std::size_t i = 0; i < taken; ++i) {
-      to[start + i] = static_cast<char>(static_cast<unsigned char>(to[start + i]) ^ mask_[mask_at_++ & 3]);
-    }
+    unmask(to.data() + start, taken);
     bytes.remove_prefix(taken);
     left_ -= taken;
     if (left_ != 0) return Outcome::need_more;

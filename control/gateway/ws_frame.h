@@ -50,6 +50,7 @@ class WsParser {
   Outcome fail_with(WsClose code) noexcept;
   [[nodiscard]] Outcome begin_frame();
   [[nodiscard]] Outcome end_frame();
+  void unmask(char* bytes, std::size_t size) noexcept;
 
   const std::size_t message_bytes_max_;
   std::string header_;  // of the frame that has begun, until it is whole

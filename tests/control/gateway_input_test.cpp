@@ -221,6 +221,7 @@ TEST(ApiInput, FieldsAndMistakes) {
   EXPECT_EQ(wrong("[]"), "invalid JSON");
   EXPECT_EQ(wrong(""), "invalid JSON");
   EXPECT_EQ(wrong("{\"topic\":\"\xff\"}"), "invalid JSON");
+  EXPECT_EQ(parse_input(std::string_view("{}\0x", 4)).error().what, "invalid JSON");
   EXPECT_EQ(wrong(R"({"topic":1})"), "topic must be a string");
   EXPECT_EQ(wrong(R"({"client_id":[]})"), "client_id must be a string");
   EXPECT_EQ(wrong(R"({"message":{}})"), "message must be a string");
@@ -231,6 +232,81 @@ TEST(ApiInput, FieldsAndMistakes) {
   EXPECT_EQ(wrong(R"({"no_dedup":1})"), "no_dedup must be true or false");
   EXPECT_EQ(wrong(R"({"message_base64":"!"})"), "message_base64 must be base64");
   EXPECT_EQ(wrong(std::string(100000, '[').c_str()), "invalid JSON");
+}
+
+// Plain objects are read without the parser: it must make no difference. A list as one more field leads past that.
+TEST(ApiInput, PlainObjectsAreReadAsTheParserReadsThem) {
+  const std::vector<std::string> values = {R"("t")",
+                                           R"("")",
+                                           R"("a\n\"b")",
+                                           R"("\u00e9")",
+                                           "\"\xc3\xa9\"",
+                                           "\"\xff\"",
+                                           "\"a\x01z\"",
+                                           "\"12345678\x1f\"",
+                                           "\"\x7f\"",
+                                           "0",
+                                           "7",
+                                           "007",
+                                           "-1",
+                                           "1.5",
+                                           "1e3",
+                                           "18446744073709551615",
+                                           "18446744073709551616",
+                                           "true",
+                                           "false",
+                                           "trueish",
+                                           "null",
+                                           "{}",
+                                           "",
+                                           "\""};
+  std::uint64_t accepted = 0;
+  const auto check = [&](const std::string& key, const std::string& value, std::string text) {
+    text.replace(text.find('K'), 1, '"' + key + '"');
+    text.replace(text.find('V'), 1, value);
+    std::string longer = text;
+    longer.insert(longer.find('{') + 1, R"("past":[],)");
+    const auto plain = parse_input(text);
+    const auto full = parse_input(longer);
+    ASSERT_EQ(plain.has_value(), full.has_value()) << text;
+    if (!plain) {
+      ASSERT_EQ(plain.error().what, full.error().what) << text;
+      return;
+    }
+    ++accepted;
+    const auto all = [](const ApiInput& input) {
+      return std::tuple(input.type, input.client_id, input.topic, input.message, input.timestamp, input.no_dedup,
+                        input.id);
+    };
+    ASSERT_EQ(all(*plain), all(*full)) << text;
+  };
+  for (const char* const key : {"type", "client_id", "topic", "message", "timestamp", "no_dedup", "id", "other"}) {
+    for (const auto& value : values) {
+      for (const char* const text : {"{K:V}", " { K : V } ", "{K:V,}", "{K:V", "{K:V}x", "{K V}",
+                                     R"({"message":"m",K:V})", R"({K:V,"topic":"t"})"}) {
+        check(key, value, text);
+      }
+    }
+  }
+  EXPECT_GT(accepted, 100U);
+}
+
+TEST(HttpRequests, BodiesOfUnknownLengthCutAnywhere) {
+  const std::string bytes =
+      "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nTrailer: x\r\n\r\n"
+      "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+  for (std::size_t part = 1; part <= bytes.size(); ++part) {
+    RequestParser parser({});
+    std::vector<std::string> bodies;
+    for (std::size_t at = 0; at < bytes.size(); at += part) {
+      auto outcome = parser.feed(std::string_view(bytes).substr(at, part));
+      for (; outcome == RequestParser::Outcome::request; outcome = parser.feed({})) {
+        bodies.push_back(parser.take().body);
+      }
+      ASSERT_EQ(outcome, RequestParser::Outcome::need_more) << part;
+    }
+    EXPECT_EQ(bodies, (std::vector<std::string>{"abcde", ""})) << part;
+  }
 }
 
 TEST(HttpRequests, OneAfterTheOther) {

@@ -1,64 +1,16 @@
 """Tokens and limits: a gateway with ENABLE_AUTH in front of a real node, keys and tokens made by node:crypto."""
 
-import http.server
 import json
-import shutil
 import socket
 import ssl
 import subprocess
-import threading
 import time
 import urllib.request
 
-from fleet import SOURCE, Fleet, Skip, main, wait_until
+from fleet import SOURCE, Fleet, main, wait_until
 from gateway import Gateway, WebSocket
-
-TOKENS = SOURCE / "tests" / "e2e" / "grpc_client" / "tokens.mjs"
-
-
-class Issuer:
-    """Serves keys over HTTP on a port of its own; may be told to fail."""
-
-    def __init__(self, jwks):
-        issuer = self
-        self.jwks, self.fetches, self.is_failing = jwks, 0, False
-
-        class Answer(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                issuer.fetches += 1
-                body = json.dumps(issuer.jwks).encode()
-                self.send_response(500 if issuer.is_failing else 200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/jwks.json"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-def made(*wanted):
-    if shutil.which("node") is None:
-        raise Skip("node is not installed")
-    done = subprocess.run(["node", str(TOKENS)], input=json.dumps(wanted), capture_output=True, text=True, check=True)
-    made_ = json.loads(done.stdout)
-    return made_["jwks"], made_["tokens"]
-
-
-def claims(**more):
-    return {"iss": "https://issuer.test/", "aud": "api", "exp": int(time.time()) + 3600, "sub": "auth0|user",
-            "is_active": True, **more}
-
-
-def token(kid="rsa", alg="RS256", forge=None, **more):
-    return {"kid": kid, "alg": alg, "forge": forge, "claims": claims(**more)}
-
-
-def bearer(text):
-    return {"Authorization": f"Bearer {text}"}
+from gateway_tokens import Issuer, bearer, made, token
+from node_client import installed_client
 
 
 def test_tokens_and_limits():
@@ -118,6 +70,35 @@ def test_tokens_and_limits():
     assert usage["publishes_hour"] == 5 and usage["max_publish_per_hour"] == 5 and usage["client_id"] == "limited"
     client.wait_for(5)
     assert fleet[1].is_running()
+    gateway.stop()
+
+
+def test_tokens_over_grpc():
+    jwks, tokens = made(token(client_id="c"), token(exp=1), token(aud="other"), token(forge="signature"),
+                        token(forge="none"), token(is_active=False), token(client_id="spent", max_publish_per_hour=1))
+    issuer = Issuer(jwks)
+    fleet = Fleet(2)
+    gateway = Gateway([node.sidecar for node in fleet.nodes], fleet.directory, environment={
+        "ENABLE_AUTH": "true", "AUTH0_DOMAIN": "issuer.test", "AUTH0_AUDIENCE": "api",
+        "CORELAY_AUTH_JWKS_URL": issuer.url, "CORELAY_HTTP_ADDRESS": "127.0.0.1",
+        "CORELAY_GRPC_ADDRESS": "127.0.0.1"}).start()
+    gateway.wait_nodes(2)
+    asked = [*tokens, tokens[6], None, "", "x", "a.b.c"]
+    done = subprocess.run(["node", "gateway_auth.mjs", str(SOURCE / "proto" / "gateway.proto"), gateway.grpc],
+                          cwd=installed_client(), input=json.dumps(asked), capture_output=True, text=True, timeout=120,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    good, denied, exhausted, refused = [0, ""], 7, 8, 16
+    assert answers[0][:2] == [good, good] and answers[0][2][0] == 0, answers[0]
+    for i, part in [(1, "expired"), (2, "somebody else"), (3, "signature"), (4, "algorithm"), (5, "inactive"),
+                    (8, ""), (9, ""), (10, ""), (11, "")]:
+        for code, details in answers[i]:
+            wanted = denied if part == "inactive" else refused
+            assert code == wanted and part in details and details, (asked[i], answers[i])
+    assert answers[6][1] == good, answers[6]
+    assert answers[7][1][0] == exhausted and "per-hour limit reached (1/hour)" in answers[7][1][1], answers[7]
+    assert gateway.is_running()
     gateway.stop()
 
 

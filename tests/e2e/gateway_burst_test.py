@@ -1,5 +1,6 @@
-"""A burst through a gateway: 10,000 messages of 1 KiB, 200 WebSocket clients, five of them slow and five stalled. Every
-healthy client gets all of them, in order, once; the others are told what they lost, and memory stays bounded."""
+"""A burst through a gateway: 10,000 messages of 1 KiB from four publishers, 200 WebSocket clients, five of them slow
+and five stalled. Every healthy client gets all of them, in each publisher's order, once; the others are told what they
+lost, and memory stays bounded."""
 
 import hashlib
 import os
@@ -8,9 +9,11 @@ import threading
 import time
 
 from fleet import Fleet, main, wait_until
-from gateway import Gateway, WebSocket
+from gateway import Gateway, WebSocket, bytes_allowed
 
 MESSAGES = 10_000
+PUBLISHERS = 4
+EACH = MESSAGES // PUBLISHERS
 BYTES = 1024
 CLIENTS = 200
 SLOW = 5
@@ -19,8 +22,15 @@ WINDOW = 8192
 FRAME = BYTES + 4
 
 
-def payload(i):
-    return (f"{i:08d}" + "burst of messages " * 64)[:BYTES]
+def payload(publisher, i):
+    return (f"{publisher}{i:07d}" + "burst of messages " * 64)[:BYTES]
+
+
+def check_order(numbers, is_whole):
+    """Each publisher's messages in its order and once; all of them, where nothing was lost."""
+    for publisher in range(PUBLISHERS):
+        of_one = [number % 10**7 for number in numbers if number // 10**7 == publisher]
+        assert of_one == (list(range(EACH)) if is_whole else sorted(set(of_one))), (publisher, of_one[:20])
 
 
 def frames(data):
@@ -41,10 +51,11 @@ def frames(data):
 
 
 class Healthy:
-    """Reads as fast as it can and remembers only a digest of the stream."""
+    """Reads as fast as it can and remembers only a digest of the stream, and the stream itself where it is asked to."""
 
-    def __init__(self, client):
+    def __init__(self, client, is_kept):
         self.client = client
+        self.kept = [client.buffer] if is_kept else None
         self.digest = hashlib.sha256(client.buffer)
         self.bytes = len(client.buffer)
         client.socket.setblocking(False)
@@ -54,6 +65,8 @@ class Healthy:
         assert data, "the gateway closed a healthy client"
         self.digest.update(data)
         self.bytes += len(data)
+        if self.kept is not None:
+            self.kept.append(data)
 
 
 def read_all(healthy, slow, is_done):
@@ -85,41 +98,42 @@ def test_burst():
         clients.append(WebSocket(gateway, f"client_id=c{i}", path="/api/ws", is_reading=False))
         assert clients[-1].status == 101
     stalled, slow = clients[:STALLED], clients[STALLED:STALLED + SLOW]
-    healthy = [Healthy(client) for client in clients[STALLED + SLOW:]]
+    healthy = [Healthy(client, i == 0) for i, client in enumerate(clients[STALLED + SLOW:])]
     for client in slow:
         client.socket.setblocking(False)
     before = gateway.metrics()["process_resident_memory_bytes"]
-    publisher = WebSocket(gateway, "client_id=publisher")
-    answered = []
+    publishers = [WebSocket(gateway, f"client_id=publisher{i}") for i in range(PUBLISHERS)]
 
-    def publish():
-        for i in range(MESSAGES):
-            publisher.send('{"type":"publish","topic":"burst","message":"%s"}' % payload(i))
+    def publish(number):
+        for i in range(EACH):
+            publishers[number].send('{"type":"publish","topic":"burst","message":"%s"}' % payload(number, i))
 
     start = time.monotonic()
-    threading.Thread(target=publish, daemon=True).start()
-    expected = hashlib.sha256()
-    for i in range(MESSAGES):
-        expected.update(b"\x81\x7e" + BYTES.to_bytes(2, "big") + payload(i).encode())
+    for number in range(PUBLISHERS):
+        threading.Thread(target=publish, args=(number,), daemon=True).start()
     end = start + 200
 
     def is_done():
-        assert time.monotonic() < end, (min(one.bytes for one in healthy) // FRAME, len(publisher.frames))
+        assert time.monotonic() < end, min(one.bytes for one in healthy) // FRAME
         return all(one.bytes >= MESSAGES * FRAME for one in healthy)
 
     read_all(healthy, slow, is_done)
     took = time.monotonic() - start
     for one in healthy:
-        assert one.bytes == MESSAGES * FRAME and one.digest.digest() == expected.digest()
-    wait_until("every publish to be answered", lambda: len(publisher.frames) == MESSAGES)
-    assert all(answer["type"] == "published" for answer in publisher.json()), answered
+        assert one.bytes == MESSAGES * FRAME and one.digest.digest() == healthy[0].digest.digest()
+    whole, rest = frames(b"".join(healthy[0].kept))
+    assert not rest and all(opcode == 1 and data[8:] == payload(0, 0)[8:].encode() for opcode, data in whole)
+    check_order([int(data[:8]) for _, data in whole], is_whole=True)
+    for publisher in publishers:
+        wait_until("every publish to be answered", lambda: len(publisher.frames) == EACH)
+        assert all(answer["type"] == "published" for answer in publisher.json())
     metrics = gateway.metrics()
     grown = metrics["process_resident_memory_bytes"] - before
     print(f"    {MESSAGES} messages to {len(healthy)} healthy clients in {took:.1f} s: "
           f"{MESSAGES * len(healthy) / took:,.0f} deliveries/s; memory grew by {grown / 2**20:.0f} MiB; "
           f"{metrics['corelay_gateway_sent_bytes_total'] / max(1, metrics['corelay_gateway_writes_total']):,.0f} "
           f"bytes a write")
-    assert grown < 200 << 20, grown
+    assert grown < bytes_allowed(200), grown
     lagged_clients = 0
     for client in stalled + slow:
         client.socket.setblocking(True)
@@ -131,7 +145,8 @@ def test_burst():
                     lost += int(text.split('"count":')[1].split(",")[0])
                 elif opcode == 1:
                     numbers.append(int(text[:8]))
-        assert numbers == sorted(set(numbers)) and len(numbers) + lost == MESSAGES
+        check_order(numbers, is_whole=False)
+        assert len(numbers) + lost == MESSAGES
         lagged_clients += 1 if lost else 0
         if client in stalled:
             assert lost > 0, "a stalled client was not told that it lost messages"

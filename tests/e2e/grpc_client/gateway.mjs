@@ -86,6 +86,17 @@ const checks = {
       [grpc.status.FAILED_PRECONDITION, 'topic not assigned']);
     assert.equal((await code('Publish', { client_id: 'u' }))[0], grpc.status.INVALID_ARGUMENT);
     assert.equal((await code('Subscribe', { topic: 't' }))[1], 'missing client ID');
+    const long = 'x'.repeat(300);
+    assert.match((await code('Subscribe', { client_id: long, topic: 't' }))[1], /at most 256 bytes/);
+    assert.match((await code('Subscribe', { client_id: 'u', topic: long }))[1], /at most 255 bytes/);
+    assert.match((await code('Subscribe', { client_id: 'u', topic: 't', threshold: 7 }))[1], /threshold/);
+    const message = Buffer.from('x');
+    assert.match((await code('Publish', { client_id: long, topic: 'unary', message }))[1], /at most 256/);
+    const large = await code('Publish', { client_id: 'u', topic: 'unary', message: Buffer.alloc((16 << 20) + 1) });
+    assert.deepEqual(large[0], grpc.status.INVALID_ARGUMENT);
+    assert.match(large[1], /delivery.message_bytes_max/);
+    const oversize = await code('Publish', { client_id: 'u', topic: 'unary', message: Buffer.alloc(32 << 20) });
+    assert.equal(oversize[0], grpc.status.RESOURCE_EXHAUSTED);
     const stream = proxy.ClientStream();
     const status = await new Promise((done) => {
       stream.on('error', done);
