@@ -7,10 +7,12 @@
 #include <bit>
 
 #include "control/daemon/version.h"
+#include "control/gateway/arrivals.h"
 #include "control/gateway/encode.h"
 #include "control/gateway/gatekeeper.h"
 #include "control/gateway/metrics.h"
 #include "control/gateway/openapi.h"
+#include "control/gateway/page.h"
 #include "control/gateway/text.h"
 #include "control/gateway/tracer.h"
 
@@ -71,6 +73,12 @@ std::string published_json(const PublishOutcome& outcome, const std::string& top
          ",\"message_id\":\"" + outcome.message_id + "\"}";
 }
 
+std::string json_list(const std::vector<std::string>& texts) {
+  std::string list;
+  for (const auto& text : texts) list += (list.empty() ? "" : ",") + json_text(text);
+  return list;
+}
+
 std::string random_payload(std::size_t bytes) {
   std::string out(bytes, '\0');
   if (bytes != 0) RAND_bytes(reinterpret_cast<unsigned char*>(out.data()), static_cast<int>(bytes));
@@ -112,11 +120,16 @@ const HttpApi::Entry HttpApi::routes[] = {
     {"GET", "topics", &HttpApi::topics},
     {"GET", "usage", &HttpApi::usage},
     {"GET", "nodes", &HttpApi::nodes},
+    {"GET", "arrivals", &HttpApi::arrivals},
     {"GET", "node-countries", &HttpApi::node_countries},
     {"GET", "tracer/stream", &HttpApi::tracer_stream},
     {"GET", "tracer/reset", &HttpApi::tracer_reset},
     {"POST", "tracer/reset", &HttpApi::tracer_reset},
     {"GET", "topics/*/stream", &HttpApi::events},
+    {"GET", "/", &HttpApi::page, false, false},
+    {"GET", "/page.css", &HttpApi::page, false, false},
+    {"GET", "/page.js", &HttpApi::page, false, false},
+    {"GET", "/page.svg", &HttpApi::page, false, false},
     {"GET", "/metrics", &HttpApi::metrics, false, false},
     {"GET", "/livez", &HttpApi::live, false, false},
     {"GET", "/readyz", &HttpApi::ready, false, false},
@@ -301,10 +314,8 @@ void HttpApi::version(Call& call) {
 void HttpApi::topics(Call& call) {
   const std::string client = call.admission ? call.admission->client_id : call.request.target.parameter("client_id");
   const auto names = client.empty() ? service_.hub().topics() : service_.hub().topics_of(client);
-  std::string list;
-  for (const auto& name : names) list += (list.empty() ? "" : ",") + json_text(name);
-  call.respond(json_response(
-      fmt::format("{{\"client_id\":{},\"topics\":[{}],\"count\":{}}}", json_text(client), list, names.size())));
+  call.respond(json_response(fmt::format("{{\"client_id\":{},\"topics\":[{}],\"count\":{}}}", json_text(client),
+                                         json_list(names), names.size())));
 }
 
 void HttpApi::node_countries(Call& call) {
@@ -327,12 +338,35 @@ void HttpApi::nodes(Call& call) {
     const NodeHealth health = link.health();
     list += list.empty() ? "" : ",";
     list += fmt::format(
-        "{{\"address\":{},\"reachable\":{},\"peer_address\":{},\"mode\":{},\"cpu_used\":{:.2f},"
-        "\"memory_used\":{:.2f},\"disk_used\":{:.2f},\"messages\":{}}}",
-        json_text(link.address()), link.is_reachable(), json_text(health.peer_address), json_text(health.mode),
-        health.cpu_percent, health.memory_percent, health.disk_percent, service_.nodes().messages_from(node));
+        "{{\"address\":{},\"reachable\":{},\"peer_address\":{},\"peer_id\":{},\"peers\":[{}],\"mesh_peers\":[{}],"
+        "\"mode\":{},\"cpu_used\":{:.2f},\"memory_used\":{:.2f},\"disk_used\":{:.2f},\"messages\":{}}}",
+        json_text(link.address()), link.is_reachable(), json_text(health.peer_address), json_text(health.peer_id()),
+        json_list(health.peers), json_list(health.mesh_peers), json_text(health.mode), health.cpu_percent,
+        health.memory_percent, health.disk_percent, service_.nodes().messages_from(node));
   }
   call.respond(json_response("{\"nodes\":[" + list + "]}"));
+}
+
+void HttpApi::arrivals(Call& call) {
+  const std::string text = call.request.target.parameter("after");
+  const auto after = text.empty() ? 0.0 : parse_number(text).value_or(-1);
+  if (!(after >= 0 && after < 9e15)) {
+    return call.respond(error_response(call.generation, 400, "after must be the number that an answer called next"));
+  }
+  call.respond(json_response(service_.arrivals().changes_json(static_cast<std::uint64_t>(after),
+                                                              service_.hub().params().epoch,
+                                                              std::chrono::steady_clock::now())));
+}
+
+void HttpApi::page(Call& call) {
+  const PageFile& file = *find_page_file(call.request.target.path);
+  call.respond({200,
+                std::string(file.content_type),
+                std::string(file.body),
+                {{"Content-Security-Policy", std::string(page_policy)},
+                 {"X-Content-Type-Options", "nosniff"},
+                 {"Referrer-Policy", "no-referrer"},
+                 {"Cache-Control", "no-cache"}}});
 }
 
 void HttpApi::usage(Call& call) {

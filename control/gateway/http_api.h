@@ -53,6 +53,8 @@ class HttpApi final : public Api {
   void ready(Call& call);
   void openapi(Call& call);
   void nodes(Call& call);
+  void arrivals(Call& call);
+  void page(Call& call);
   void usage(Call& call);
 
   Service& service_;

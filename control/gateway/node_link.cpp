@@ -148,6 +148,11 @@ class Call final : public Stream {
   bool is_held_ = true;
 };
 
+std::string NodeHealth::peer_id() const {
+  const std::size_t at = peer_address.rfind("/p2p/");
+  return at == std::string::npos ? "" : peer_address.substr(at + 5);
+}
+
 struct NodeLink::State {
   State(NodeLink& l, NodeLinkSettings s, NodeEvents e) : link(l), settings(s), events(std::move(e)) {}
 
@@ -217,6 +222,8 @@ bool NodeLink::State::ask_health() {
             reply.p2paddress(),
             reply.country(),
             reply.country_iso(),
+            {reply.peers().begin(), reply.peers().end()},
+            {reply.mesh_peers().begin(), reply.mesh_peers().end()},
             static_cast<double>(reply.cpuused()),
             static_cast<double>(reply.memoryused()),
             static_cast<double>(reply.diskused())};

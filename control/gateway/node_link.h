@@ -27,9 +27,14 @@ struct NodeHealth {
   std::string peer_address;
   std::string country;
   std::string country_iso;
+  std::vector<std::string> peers;       // ids; of nodes of Corelay alone
+  std::vector<std::string> mesh_peers;  // those among them that are mesh neighbours on a topic
   double cpu_percent = 0;
   double memory_percent = 0;
   double disk_percent = 0;
+
+  /// What peer_address ends in; empty where it has none.
+  [[nodiscard]] std::string peer_id() const;
 };
 
 struct NodeEvents {

@@ -8,6 +8,7 @@
 
 #include "codec/bytes.h"
 #include "codec/check.h"
+#include "control/gateway/arrivals.h"
 #include "control/gateway/text.h"
 #include "control/gateway/tracer.h"
 
@@ -61,11 +62,12 @@ Service::Service(boost::asio::io_context& io, const GatewayConfig& config)
       config_(config),
       stats_("/"),
       tracer_(std::make_unique<Tracer>()),
+      arrivals_(std::make_unique<Arrivals>(*tracer_)),
       nodes_(
           io, node_settings(config), [this](auto reports) { on_reports(std::move(reports)); },
           [this](unsigned node, const std::string& topic) { on_subscribed(node, topic); }),
       hub_(hub_params(config), nodes_) {
-  hub_.set_observer(tracer_.get());
+  hub_.set_observer(arrivals_.get());
   hub_.set_now(std::chrono::steady_clock::now());
 }
 
@@ -110,9 +112,11 @@ Expected<void> Service::join_bus() {
 }
 
 void Service::on_reports(std::vector<Nodes::Report> reports) {
-  hub_.set_now(std::chrono::steady_clock::now());
+  const Instant now = std::chrono::steady_clock::now();
+  hub_.set_now(now);
   for (const auto& report : reports) {
     const SidecarMessage& message = report.message.message;
+    arrivals_->on_arrival(report.node, message, now);
     hub_.report(report.node, message.topic, message.id, message.source,
                 [&] { return decode_base64(message.payload_base64); });
   }

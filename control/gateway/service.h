@@ -19,6 +19,7 @@
 
 namespace corelay::gateway {
 
+class Arrivals;
 class Tracer;
 
 class Service {
@@ -44,6 +45,7 @@ class Service {
   [[nodiscard]] Hub& hub() noexcept { return hub_; }
   [[nodiscard]] Nodes& nodes() noexcept { return nodes_; }
   [[nodiscard]] Tracer& tracer() noexcept { return *tracer_; }
+  [[nodiscard]] Arrivals& arrivals() noexcept { return *arrivals_; }
   [[nodiscard]] const GatewayConfig& config() const noexcept { return config_; }
   [[nodiscard]] const daemon::SystemStats& stats() const noexcept { return stats_; }
   [[nodiscard]] boost::asio::io_context& io() noexcept { return io_; }
@@ -68,6 +70,7 @@ class Service {
   daemon::SystemStats stats_;
   ConnectionTotals totals_;
   std::unique_ptr<Tracer> tracer_;
+  std::unique_ptr<Arrivals> arrivals_;
   Nodes nodes_;
   Hub hub_;
   std::unordered_map<std::string, std::uint64_t> confirmed_;  // topic: the nodes that have taken it in

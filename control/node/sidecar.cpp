@@ -113,6 +113,13 @@ grpc::ServerUnaryReactor* Sidecar::State::Health(grpc::CallbackServerContext* co
   auto* const reactor = context->DefaultReactor();
   answer(reactor, [this, response] {
     response->set_status(!node.is_draining());
+    const mesh::Mesh& mesh = node.peers().mesh();
+    for (const auto& peer : mesh.connected_peers()) response->add_peers(peer);
+    std::set<std::string> neighbours;
+    for (const auto& topic : mesh.subscribed_topics()) {
+      for (const auto& peer : mesh.mesh_peers(topic)) neighbours.insert(peer);
+    }
+    for (const auto& peer : neighbours) response->add_mesh_peers(peer);
     if (!node.addresses().empty()) response->set_p2paddress(node.addresses().front() + "/p2p/" + node.peer_id());
   });
   return reactor;

@@ -10,17 +10,19 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 
 from fleet import CORELAY, CORELAYD, Ports, corelay, end_process, main, start_process, wait_until
 
 
 def base_flags(ports):
     base = ports.base
-    return ["--sidecar-port", str(base), "--api-port", str(base + 5), "--p2p-port", str(base + 10), "--timeout", "60s"]
+    return ["--sidecar-port", str(base), "--api-port", str(base + 5), "--p2p-port", str(base + 10),
+            "--gateway-port", str(base + 15), "--gateway-grpc-port", str(base + 17), "--timeout", "60s"]
 
 
 def processes_of(fleet):
-    return [node["pid"] for node in fleet["nodes"]]
+    return [member["pid"] for member in fleet["nodes"] + fleet.get("gateways", [])]
 
 
 def is_alive(pid):
@@ -44,12 +46,20 @@ def test_detached_fleet_and_down():
             assert sorted(arrival["node"] for arrival in demo["arrivals"]) == [1, 3, 4]
             assert all(arrival["sha256_matches"] and arrival["bytes"] == len(sent) for arrival in demo["arrivals"])
             pids = processes_of(fleet)
-            assert [int(pathlib.Path(folder, f"node{n}", "pid").read_text()) for n in (1, 2, 3, 4)] == pids
+            members = [f"node{n}" for n in (1, 2, 3, 4)] + ["gateway1", "gateway2"]
+            assert [int(pathlib.Path(folder, name, "pid").read_text()) for name in members] == pids
+            for gateway in fleet["gateways"]:
+                with urllib.request.urlopen(gateway["page"], timeout=10) as page:
+                    assert b"Corelay gateway" in page.read(), gateway
+                with urllib.request.urlopen(gateway["page"] + "api/v1/nodes", timeout=10) as reply:
+                    nodes = json.load(reply)["nodes"]
+                assert len(nodes) == 4 and all(node["reachable"] for node in nodes), nodes
+                assert all(len(node["peers"]) == 3 for node in nodes), nodes
             again = corelay("up", "--dir", folder, *base_flags(ports))
             assert again.returncode == 1 and "already runs" in again.stderr and "corelay down" in again.stderr
         finally:
             down = corelay("down", "--dir", folder)
-        assert down.returncode == 0 and down.stdout == "Stopped 4 nodes\n", (down.stdout, down.stderr)
+        assert down.returncode == 0 and down.stdout == "Stopped 4 nodes and 2 gateways\n", (down.stdout, down.stderr)
         assert not any(is_alive(pid) for pid in pids)
         assert not pathlib.Path(folder, "fleet.json").exists()
         nothing = corelay("down", "--dir", folder)
@@ -58,10 +68,12 @@ def test_detached_fleet_and_down():
 
 def test_a_lone_node_claims_no_mesh():
     with tempfile.TemporaryDirectory() as folder:
-        done = corelay("up", "--detach", "--nodes", "1", "--dir", folder, *base_flags(Ports()))
+        done = corelay("up", "--detach", "--nodes", "1", "--gateways", "0", "--dir", folder,
+                       *base_flags(Ports()))
         try:
             assert done.returncode == 0, done.stderr
             assert "1 node on" in done.stdout and "Node 1 is up" in done.stdout, done.stdout
+            assert "gateway" not in done.stdout, done.stdout
             assert "Passed 4.0 MiB on to a subscriber of the same node" in done.stdout, done.stdout
             assert "Published" not in done.stdout and "Mesh formed" not in done.stdout, done.stdout
         finally:
@@ -108,7 +120,7 @@ def test_ctrl_c_stops_the_children_and_a_second_start_keeps_the_identities():
             peer_ids.append([node["peer_id"] for node in fleet["nodes"]])
             up.send_signal(signal.SIGINT)
             rest, errors = up.communicate(timeout=60)
-            assert up.returncode == 0 and "Stopped 3 nodes" in rest, (up.returncode, rest, errors)
+            assert up.returncode == 0 and "Stopped 3 nodes and 2 gateways" in rest, (up.returncode, rest, errors)
             assert not any(is_alive(pid) for pid in processes_of(fleet))
         assert peer_ids[0] == peer_ids[1] and len(set(peer_ids[0])) == 3
 
@@ -118,14 +130,14 @@ def test_down_finds_a_node_whose_program_was_rebuilt():
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder, "corelayd")
         shutil.copy(CORELAYD, program)
-        done = corelay("up", "--detach", "--nodes", "2", "--no-demo", "--dir", folder, "--corelayd", str(program),
-                       *base_flags(ports), "--output", "json")
+        done = corelay("up", "--detach", "--nodes", "2", "--gateways", "1", "--no-demo", "--dir", folder,
+                       "--corelayd", str(program), *base_flags(ports), "--output", "json")
         assert done.returncode == 0, done.stderr
         program.rename(program.with_name(".old"))  # as a linker does with a file in use
         program.with_name(".old").unlink()
         shutil.copy(CORELAYD, program)
         down = corelay("down", "--dir", folder)
-        assert down.stdout == "Stopped 2 nodes\n", (down.stdout, down.stderr)
+        assert down.stdout == "Stopped 2 nodes and 1 gateway\n", (down.stdout, down.stderr)
         assert not any(is_alive(pid) for pid in processes_of(json.loads(done.stdout)))
 
 
@@ -151,9 +163,10 @@ def test_down_touches_nobody_else():
         ticks = int(pathlib.Path(f"/proc/{bystander.pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
         node = {"number": 1, "pid": bystander.pid, "start_ticks": ticks, "peer_id": "x", "sidecar_port": 1,
                 "api_port": 2, "p2p_port": 3}
-        pathlib.Path(folder, "fleet.json").write_text(json.dumps({"nodes": [node]}))
+        gateway = {"number": 1, "pid": bystander.pid, "start_ticks": ticks, "port": 1, "grpc_port": 2}
+        pathlib.Path(folder, "fleet.json").write_text(json.dumps({"nodes": [node], "gateways": [gateway]}))
         done = corelay("down", "--dir", folder)
-        assert done.stdout == "Stopped 0 nodes; 1 had ended before\n", (done.stdout, done.stderr)
+        assert done.stdout == "Stopped 0 nodes; 2 had ended before\n", (done.stdout, done.stderr)
         assert bystander.poll() is None
         end_process(bystander)
         pathlib.Path(folder, "fleet.json").write_text("{\"nodes\": [{\"pid\": 1}]}")
@@ -171,6 +184,25 @@ def test_a_taken_port_is_named_with_its_holder():
         for word in (str(ports.base + 6), "API of node 2", f"pid {os.getpid()}", "--base"):
             assert word in done.stderr, (word, done.stderr)
         print("    " + done.stderr.strip().replace("\n", "\n    "))
+
+
+def test_a_taken_gateway_port_is_named():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as holder:
+        holder.bind(("127.0.0.1", ports.base + 16))
+        holder.listen()
+        done = corelay("up", "--dir", folder, *base_flags(ports))
+        assert done.returncode == 1 and f"{ports.base + 16} (the HTTP API of gateway 2)" in done.stderr, done.stderr
+
+
+def test_a_gateway_that_ends_is_shown():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as folder:
+        broken = {**os.environ, "SUBSCRIBER_THRESHOLD": "much"}
+        done = corelay("up", "--dir", folder, "--nodes", "2", "--no-demo", *base_flags(ports), env=broken)
+        assert done.returncode == 1 and "gateway 1 ended at once" in done.stderr, (done.returncode, done.stderr)
+        assert "SUBSCRIBER_THRESHOLD" in done.stderr, done.stderr  # from the log of the gateway
+        assert not pathlib.Path(folder, "fleet.json").exists()
 
 
 def test_a_node_that_cannot_start_is_shown_with_its_log():

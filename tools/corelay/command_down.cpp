@@ -16,13 +16,13 @@ ExitCode down(const Console& console, const DownOptions& options) {
                         "--dir DIR as it was given to 'corelay up'");
   }
   const std::size_t running = fleet->running().size();
+  const std::size_t gateways = fleet->running_gateways().size();
   const std::size_t killed = fleet->stop(options.timeout);
-  console.print_value({{"stopped", running},
-                       {"killed", killed},
-                       {"already_gone", fleet->nodes().size() - running}});
-  std::string line = fmt::format("Stopped {} node{}", running, running == 1 ? "" : "s");
-  if (running < fleet->nodes().size())
-    line += fmt::format("; {} had ended before", fleet->nodes().size() - running);
+  const std::size_t gone = fleet->nodes().size() - running + fleet->gateways().size() - gateways;
+  console.print_value(
+      {{"stopped", running}, {"gateways_stopped", gateways}, {"killed", killed}, {"already_gone", gone}});
+  std::string line = "Stopped " + counted(running, gateways);
+  if (gone != 0) line += fmt::format("; {} had ended before", gone);
   if (killed > 0) line += fmt::format("; {} did not end in time and had to be killed", killed);
   console.print_table(line + "\n");
   return killed > 0 ? ExitCode::failed : ExitCode::ok;

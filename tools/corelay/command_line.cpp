@@ -82,12 +82,15 @@ void add_up(CLI::App& app, Choice& choice) {
       add_verb(app, "up", "Start a local fleet, send a file through it and stay up until Ctrl-C",
                "  corelay up\n"
                "  corelay up --detach && corelay down\n"
-               "  corelay up --nodes 8 --base 24000 --dir /tmp/eight\n"
+               "  corelay up --nodes 8 --gateways 1 --base 24000 --dir /tmp/eight\n"
                "  corelay up --file block.bin --output json\n");
   auto options = std::make_shared<UpOptions>();
   add_number(verb, "--nodes", "Nodes to start", 1, 64,
              [options](auto nodes) { options->nodes = static_cast<std::uint32_t>(nodes); })
       ->default_str("4");
+  add_number(verb, "--gateways", "Gateways to start in front of them", 0, 16,
+             [options](auto gateways) { options->gateways = static_cast<std::uint32_t>(gateways); })
+      ->default_str("2");
   options->directory = fleet_directory();
   verb.add_option("--dir", options->directory,
                   "Folder of identities, logs and the fleet's record; CORELAY_DIR names another")
@@ -100,18 +103,23 @@ void add_up(CLI::App& app, Choice& choice) {
   verb.add_flag_callback(
       "--no-demo", [options] { options->has_demo = false; }, "Form the mesh and send nothing");
   add_number(verb, "--base",
-             "Other ports: sidecars from PORT on, APIs from PORT+100, p2p from PORT+200", 1024,
-             65000,
+             "Other ports: sidecars from PORT on, APIs from PORT+100, p2p from PORT+200, gateways from PORT+300, "
+             "their gRPC from PORT+400",
+             1024, 65000,
              [options](std::uint64_t base) {
                options->sidecar_port = static_cast<std::uint16_t>(base);
                options->api_port = static_cast<std::uint16_t>(base + 100);
                options->p2p_port = static_cast<std::uint16_t>(base + 200);
+               options->gateway_port = static_cast<std::uint16_t>(base + 300);
+               options->gateway_grpc_port = static_cast<std::uint16_t>(base + 400);
              })
       ->type_name("PORT");
   add_port(verb, "--sidecar-port", "Sidecar of node 1; the next nodes follow",
            options->sidecar_port);
   add_port(verb, "--api-port", "API of node 1", options->api_port);
   add_port(verb, "--p2p-port", "p2p of node 1, TCP and UDP", options->p2p_port);
+  add_port(verb, "--gateway-port", "HTTP of gateway 1, with the live page", options->gateway_port);
+  add_port(verb, "--gateway-grpc-port", "gRPC of gateway 1", options->gateway_grpc_port);
   verb.add_option("--corelayd", options->corelayd, "The node program [beside corelay, then PATH]")
       ->type_name("PATH");
   add_duration(verb, "--timeout", "Longest wait for the mesh, and for the file [15s]",
@@ -129,7 +137,7 @@ void add_down(CLI::App& app, Choice& choice) {
                   "Folder given to 'corelay up'; without, 'down' works from anywhere")
       ->type_name("DIR")
       ->capture_default_str();
-  add_duration(verb, "--timeout", "Longest wait for a clean stop; then nodes are killed [10s]",
+  add_duration(verb, "--timeout", "Longest wait for a clean stop; then what still runs is killed [10s]",
                [options](auto time) { options->timeout = time; });
   verb.callback([options, &choice] {
     choice.run = [options](const Console& c) { return down(c, *options); };

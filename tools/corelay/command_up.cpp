@@ -38,7 +38,8 @@ ExitCode report(const Console& console, const Error& error) {
     case ErrorCode::not_found:
       return console.fail(
           ExitCode::failed, error.describe(),
-          "build it (cmake --build build/dev --target corelayd), or name it with --corelayd PATH");
+          "build it (cmake --build build/dev --target corelayd corelay-gateway), name the node's with "
+          "--corelayd PATH, or go without gateways: --gateways 0");
     case ErrorCode::timed_out:
       return console.fail(ExitCode::timed_out, error.what);
     case ErrorCode::closed:
@@ -57,6 +58,17 @@ std::string nodes_table(const Console& console, const Fleet& fleet) {
                    std::to_string(node.process.pid), console.dim(node.peer_id)});
   }
   return table.text("  ");
+}
+
+std::string gateways_table(const Fleet& fleet) {
+  if (fleet.gateways().empty()) return "";
+  Table table({"gateway", "live page and HTTP", "gRPC", "pid"});
+  table.align_right({0});
+  for (const FleetGateway& gateway : fleet.gateways()) {
+    table.add_row({std::to_string(gateway.number), gateway.page(), std::to_string(gateway.grpc_port),
+                   std::to_string(gateway.process.pid)});
+  }
+  return "\n" + table.text("  ");
 }
 
 std::string demo_table(const Console& console, const DemoResult& demo) {
@@ -85,7 +97,19 @@ Json to_json(const Fleet& fleet, Clock::duration formed_after, const DemoResult*
                      {"p2p_port", node.p2p_port},
                      {"log", node.log().string()}});
   }
-  Json value{{"cluster_id", fleet_cluster()}, {"nodes", nodes}, {"mesh_formed_ms", ms(formed_after)}};
+  Json gateways = Json::array();
+  for (const FleetGateway& gateway : fleet.gateways()) {
+    gateways.push_back({{"gateway", gateway.number},
+                        {"pid", gateway.process.pid},
+                        {"page", gateway.page()},
+                        {"http", fmt::format("localhost:{}", gateway.port)},
+                        {"grpc", fmt::format("localhost:{}", gateway.grpc_port)},
+                        {"log", gateway.log().string()}});
+  }
+  Json value{{"cluster_id", fleet_cluster()},
+             {"nodes", nodes},
+             {"gateways", gateways},
+             {"mesh_formed_ms", ms(formed_after)}};
   if (demo == nullptr) return value;
   Json arrivals = Json::array();
   for (const DemoArrival& arrival : demo->arrivals) {
@@ -123,6 +147,10 @@ void print_hints(const Console& console, const Fleet& fleet, const UpOptions& op
                   "  {0} publish --addr {2} --topic mytopic --message hello\n"
                   "  curl http://localhost:{3}/api/v1/node-state\n",
                   corelay, first.sidecar(), second.sidecar(), first.api_port));
+  if (!fleet.gateways().empty()) {
+    console.print_table(fmt::format("  open {} in a browser: nodes, mesh and messages as they arrive\n",
+                                    console.bold(fleet.gateways().front().page())));
+  }
   const FleetNode& last = fleet.nodes().back();
   console.print_table(fmt::format(
       "\nA further node joins with\n"
@@ -131,7 +159,7 @@ void print_hints(const Console& console, const Fleet& fleet, const UpOptions& op
       fleet_cluster(), first.bootstrap(), last.p2p_port + 1, last.sidecar_port + 1, last.api_port + 1,
       last.number + 1, corelay));
   const std::string directory = written_path(std::filesystem::absolute(fleet.directory()));
-  const std::string logs = directory + "/node*/corelayd.log";
+  const std::string logs = directory + (fleet.gateways().empty() ? "/node*/corelayd.log" : "/*/*.log");
   if (options.is_detached) {
     const bool is_usual = options.directory == fleet_directory();
     const std::string where = is_usual ? "" : " --dir " + directory;
@@ -142,19 +170,21 @@ void print_hints(const Console& console, const Fleet& fleet, const UpOptions& op
   }
 }
 
-/// Stays until Ctrl-C, and says when a node ends before that. All gone is a failure.
+/// Stays until Ctrl-C, and says when a node or a gateway ends before that. No node left is a failure.
 ExitCode stay_up(const Console& console, const Fleet& fleet) {
-  std::set<std::uint32_t> gone;
+  std::set<std::uint32_t> gone_nodes, gone_gateways;
+  const auto look = [&console](const auto& member, const char* what, std::set<std::uint32_t>& gone) {
+    if (gone.contains(member.number) || is_running(member.process)) return;
+    gone.insert(member.number);
+    const auto ending = ending_of_child(member.process.pid);
+    console.note(fmt::format("{} {} ended ({}); its log: {}", what, member.number, ending.value_or("gone"),
+                             member.log().string()));
+  };
   while (!is_interrupted()) {
     std::this_thread::sleep_for(milliseconds(50));
-    for (const FleetNode& node : fleet.nodes()) {
-      if (gone.contains(node.number) || is_running(node.process)) continue;
-      gone.insert(node.number);
-      const auto ending = ending_of_child(node.process.pid);
-      console.note(fmt::format("Node {} ended ({}); its log: {}", node.number,
-                               ending.value_or("gone"), node.log().string()));
-    }
-    if (gone.size() == fleet.nodes().size())
+    for (const FleetNode& node : fleet.nodes()) look(node, "Node", gone_nodes);
+    for (const FleetGateway& gateway : fleet.gateways()) look(gateway, "Gateway", gone_gateways);
+    if (gone_nodes.size() == fleet.nodes().size())
       return console.fail(ExitCode::failed, "no node is left");
   }
   return ExitCode::ok;
@@ -183,7 +213,11 @@ Expected<void> bring_up(const Console& console, const UpOptions& options, Fleet&
     return tl::make_unexpected(formed.error());
   }
   const auto formed_after = Clock::now() - started_at;
+  if (const auto ready = fleet.wait_for_gateways(options.timeout, is_interrupted); !ready) {
+    return tl::make_unexpected(ready.error());
+  }
   console.print_table(nodes_table(console, fleet));
+  console.print_table(gateways_table(fleet));
   console.print_table(fmt::format("\n{} {}\n", console.green("✓"),
                                   formed_line(fleet.nodes().size(), formed_after)));
   if (!options.has_demo) {
@@ -217,9 +251,8 @@ ExitCode up(const Console& console, const UpOptions& options) {
   catch_interrupts();
   auto fleet = Fleet::plan(options);
   if (!fleet) return report(console, fleet.error());
-  console.print_table(console.bold(fmt::format("Corelay: {} node{} on 127.0.0.1", options.nodes,
-                                           options.nodes == 1 ? "" : "s")) +
-                      "\n\n");
+  console.print_table(
+      console.bold(fmt::format("Corelay: {} on 127.0.0.1", counted(options.nodes, options.gateways))) + "\n\n");
   const auto started_at = Clock::now();
   if (const auto started = fleet->start(options); !started) return report(console, started.error());
 
@@ -232,9 +265,9 @@ ExitCode up(const Console& console, const UpOptions& options) {
   if (options.is_detached) return ExitCode::ok;
 
   const ExitCode code = stay_up(console, *fleet);
-  const std::size_t running = fleet->running().size();
+  const std::string stopped = counted(fleet->running().size(), fleet->running_gateways().size());
   const std::size_t killed = fleet->stop(stop_grace);
-  console.print_table(fmt::format("\nStopped {} node{}{}\n", running, running == 1 ? "" : "s",
+  console.print_table(fmt::format("\nStopped {}{}\n", stopped,
                                   killed == 0 ? "" : fmt::format("; {} had to be killed", killed)));
   return killed > 0 ? ExitCode::failed : code;
 }

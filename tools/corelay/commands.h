@@ -69,10 +69,13 @@ struct NodeOptions {
 /// Starts a local fleet, sends a file through it and shows when and whether it arrived.
 struct UpOptions {
   std::uint32_t nodes = 4;
+  std::uint32_t gateways = 2;
   std::string directory;               // of identities, logs and the record of the fleet
-  std::uint16_t sidecar_port = 33221;  // of node 1; node n has this + n - 1. The same for the other two.
+  std::uint16_t sidecar_port = 33221;  // of node 1; node n has this + n - 1. The same for API and mesh.
   std::uint16_t api_port = 9091;
   std::uint16_t p2p_port = 7071;
+  std::uint16_t gateway_port = 8081;  // of gateway 1: HTTP; gateway n has this + n - 1
+  std::uint16_t gateway_grpc_port = 50051;
   bool is_detached = false;
   bool has_demo = true;
   std::string file;                           // sent in the demo; empty = random bytes made for it
@@ -81,10 +84,10 @@ struct UpOptions {
 };
 [[nodiscard]] ExitCode up(const Console& console, const UpOptions& options);
 
-/// Stops the fleet that `up` recorded in a directory.
+/// Stops the fleet that `up` recorded in a directory, gateways first.
 struct DownOptions {
   std::string directory;
-  std::chrono::milliseconds timeout{10'000};  // for a clean stop; then the node is killed
+  std::chrono::milliseconds timeout{10'000};  // for a clean stop; then what still runs is killed
 };
 [[nodiscard]] ExitCode down(const Console& console, const DownOptions& options);
 

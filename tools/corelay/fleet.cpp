@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <deque>
 #include <fstream>
@@ -25,6 +24,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr std::uint32_t nodes_max = 64;
+constexpr std::uint32_t gateways_max = 16;
 constexpr std::uint64_t message_bytes_max =
     16u << 20;  // what the fleet carries unless OPTIMUM_MAX_MSG_SIZE says otherwise
 
@@ -33,23 +33,46 @@ struct PortUse {
   const char* what;
   Transport transport;
 };
-std::array<PortUse, 4> ports_of(const FleetNode& node) {
-  return {{{node.sidecar_port, "the sidecar", Transport::tcp},
-           {node.api_port, "the HTTP API", Transport::tcp},
-           {node.p2p_port, "p2p", Transport::tcp},
-           {node.p2p_port, "p2p", Transport::udp}}};
+std::vector<PortUse> ports_of(const FleetNode& node) {
+  return {{node.sidecar_port, "the sidecar", Transport::tcp},
+          {node.api_port, "the HTTP API", Transport::tcp},
+          {node.p2p_port, "p2p", Transport::tcp},
+          {node.p2p_port, "p2p", Transport::udp}};
+}
+std::vector<PortUse> ports_of(const FleetGateway& gateway) {
+  return {{gateway.port, "the HTTP API", Transport::tcp}, {gateway.grpc_port, "gRPC", Transport::tcp}};
 }
 
-Expected<void> check_ports(const FleetNode& node) {
-  for (const PortUse& use : ports_of(node)) {
+Expected<void> check_ports(const std::vector<PortUse>& uses, const std::string& whose) {
+  for (const PortUse& use : uses) {
     if (is_port_free(use.transport, use.port)) continue;
     const std::string holder = port_holder(use.transport, use.port);
     return fail(ErrorCode::already_exists, "up",
-                fmt::format("{} port {} ({} of node {}) is taken{}",
+                fmt::format("{} port {} ({} of {}) is taken{}",
                             use.transport == Transport::tcp ? "TCP" : "UDP", use.port, use.what,
-                            node.number, holder.empty() ? "" : " by " + holder));
+                            whose, holder.empty() ? "" : " by " + holder));
   }
   return {};
+}
+
+/// Counts within bounds, and no port beyond the last.
+Expected<void> check_counts(const UpOptions& options) {
+  if (options.nodes < 1 || options.nodes > nodes_max) {
+    return fail(ErrorCode::invalid_argument, "up",
+                fmt::format("--nodes {} is not from 1 to {}", options.nodes, nodes_max));
+  }
+  if (options.gateways > gateways_max) {
+    return fail(ErrorCode::invalid_argument, "up",
+                fmt::format("--gateways {} is not from 0 to {}", options.gateways, gateways_max));
+  }
+  const auto check = [](std::uint32_t first, std::uint32_t count) -> Expected<void> {
+    if (first + count <= 65536) return {};
+    return fail(ErrorCode::invalid_argument, "up",
+                fmt::format("{} ports from {} on go beyond 65535", count, first));
+  };
+  const std::uint32_t of_nodes = std::max({options.sidecar_port, options.api_port, options.p2p_port});
+  if (auto fits = check(of_nodes, options.nodes); !fits) return fits;
+  return check(std::max(options.gateway_port, options.gateway_grpc_port), options.gateways);
 }
 
 Expected<std::string> prepare_identity(const fs::path& directory) {
@@ -69,17 +92,17 @@ Expected<std::string> prepare_identity(const fs::path& directory) {
   return identity.peer_id().text();
 }
 
-/// corelayd as the options name it, or beside our own binary, or in PATH.
-Expected<std::string> find_corelayd(const std::string& named) {
+/// A program as the options name it, or beside our own binary, or in PATH.
+Expected<std::string> find_program(const std::string& name, const std::string& named) {
   std::error_code error;
   std::vector<fs::path> candidates;
   if (!named.empty()) {
     candidates.emplace_back(named);
   } else {
-    candidates.push_back(fs::read_symlink("/proc/self/exe", error).parent_path() / "corelayd");
+    candidates.push_back(fs::read_symlink("/proc/self/exe", error).parent_path() / name);
     std::istringstream path(std::getenv("PATH") == nullptr ? "" : std::getenv("PATH"));
     for (std::string folder; std::getline(path, folder, ':');)
-      candidates.push_back(fs::path(folder) / "corelayd");
+      candidates.push_back(fs::path(folder) / name);
   }
   for (const fs::path& candidate : candidates) {
     if (access(candidate.c_str(), X_OK) == 0 && fs::is_regular_file(candidate, error)) {
@@ -88,7 +111,7 @@ Expected<std::string> find_corelayd(const std::string& named) {
   }
   return fail(
       ErrorCode::not_found, "up",
-      named.empty() ? "no corelayd beside corelay and none in PATH" : "no program " + named);
+      named.empty() ? "no " + name + " beside corelay and none in PATH" : "no program " + named);
 }
 
 /// The peers a node says it has; nothing while it does not answer.
@@ -130,7 +153,54 @@ std::string lack_of(const FleetNode& node, const std::vector<FleetNode>& all) {
              : fmt::format("node {} is connected but not ready (GET /readyz)", node.number);
 }
 
+/// How many nodes a gateway says it reaches; nothing while it does not answer.
+std::optional<std::size_t> nodes_reached(const FleetGateway& gateway) {
+  const auto reply = http_get(gateway.http(), "/metrics", milliseconds(500));
+  if (!reply || reply->status != 200) return std::nullopt;
+  constexpr std::string_view name = "\nnodes_active_total ";
+  const std::size_t at = reply->body.find(name);
+  if (at == std::string::npos) return std::nullopt;
+  return std::strtoul(reply->body.c_str() + at + name.size(), nullptr, 10);
+}
+
+/// For a process of the fleet that is gone before it is up: says so with the end of its log.
+Expected<void> check_alive(const ProcessId& process, const std::string& whose, const fs::path& log) {
+  if (is_running(process)) return {};
+  const auto ending = ending_of_child(process.pid);
+  return fail(ErrorCode::unavailable, "up",
+              fmt::format("{} ended at once ({}); the end of {}:\n{}", whose, ending.value_or("gone"),
+                          log.string(), log_tail(log, 8)));
+}
+
+bool is_ours(const ProcessId& process, const std::string& program) {
+  return process.pid > 0 && is_running(process) && program_of(process.pid) == program;
+}
+
+constexpr const char* node_keys[] = {"number", "pid", "start_ticks", "sidecar_port", "api_port", "p2p_port"};
+constexpr const char* gateway_keys[] = {"number", "pid", "start_ticks", "port", "grpc_port"};
+
+template <class Keys>
+bool has_numbers(const Json& entry, const Keys& keys) {
+  return entry.is_object() && std::all_of(std::begin(keys), std::end(keys), [&](const char* key) {
+    return entry.contains(key) && entry[key].is_number_unsigned();
+  });
+}
+
+std::string from_environment(const char* name, std::string otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? std::move(otherwise) : value;
+}
+
 }  // namespace
+
+std::string FleetGateway::http() const { return fmt::format("127.0.0.1:{}", port); }
+std::string FleetGateway::page() const { return fmt::format("http://localhost:{}/", port); }
+
+std::string counted(std::size_t nodes, std::size_t gateways) {
+  std::string text = fmt::format("{} node{}", nodes, nodes == 1 ? "" : "s");
+  if (gateways != 0) text += fmt::format(" and {} gateway{}", gateways, gateways == 1 ? "" : "s");
+  return text;
+}
 
 std::string FleetNode::sidecar() const { return fmt::format("localhost:{}", sidecar_port); }
 std::string FleetNode::api() const { return fmt::format("127.0.0.1:{}", api_port); }
@@ -150,10 +220,7 @@ std::string fleet_directory() {
   return "run";
 }
 
-std::string fleet_cluster() {
-  const char* const cluster = std::getenv("CLUSTER_ID");
-  return cluster == nullptr ? "corelay-local" : cluster;
-}
+std::string fleet_cluster() { return from_environment("CLUSTER_ID", "corelay-local"); }
 
 std::string log_tail(const fs::path& path, std::size_t lines) {
   std::ifstream file(path);
@@ -168,22 +235,13 @@ std::string log_tail(const fs::path& path, std::size_t lines) {
 }
 
 Expected<Fleet> Fleet::plan(const UpOptions& options) {
-  if (options.nodes < 1 || options.nodes > nodes_max) {
-    return fail(ErrorCode::invalid_argument, "up",
-                fmt::format("--nodes {} is not from 1 to {}", options.nodes, nodes_max));
-  }
-  const std::uint32_t highest =
-      std::max({options.sidecar_port, options.api_port, options.p2p_port});
-  if (highest + options.nodes - 1 > 65535) {
-    return fail(ErrorCode::invalid_argument, "up",
-                fmt::format("{} ports from {} on go beyond 65535", options.nodes, highest));
-  }
+  if (const auto fits = check_counts(options); !fits) return tl::make_unexpected(fits.error());
   Fleet fleet;
   fleet.directory_ = options.directory;
-  if (const auto old = load(options.directory); old && !old->running().empty()) {
+  if (const auto old = load(options.directory); old && !(old->running().empty() && old->running_gateways().empty())) {
     return fail(ErrorCode::already_exists, "up",
-                fmt::format("a fleet of {} node{} already runs from {}", old->running().size(),
-                            old->running().size() == 1 ? "" : "s", options.directory));
+                fmt::format("a fleet of {} already runs from {}",
+                            counted(old->running().size(), old->running_gateways().size()), options.directory));
   }
   for (std::uint32_t n = 0; n < options.nodes; ++n) {
     FleetNode node;
@@ -192,13 +250,31 @@ Expected<Fleet> Fleet::plan(const UpOptions& options) {
     node.api_port = static_cast<std::uint16_t>(options.api_port + n);
     node.p2p_port = static_cast<std::uint16_t>(options.p2p_port + n);
     node.directory = fleet.directory_ / fmt::format("node{}", node.number);
-    if (const auto free = check_ports(node); !free) return tl::make_unexpected(free.error());
+    const auto free = check_ports(ports_of(node), fmt::format("node {}", node.number));
+    if (!free) return tl::make_unexpected(free.error());
     fleet.nodes_.push_back(std::move(node));
+  }
+  for (std::uint32_t n = 0; n < options.gateways; ++n) {
+    FleetGateway gateway;
+    gateway.number = n + 1;
+    gateway.port = static_cast<std::uint16_t>(options.gateway_port + n);
+    gateway.grpc_port = static_cast<std::uint16_t>(options.gateway_grpc_port + n);
+    gateway.directory = fleet.directory_ / fmt::format("gateway{}", gateway.number);
+    const auto free = check_ports(ports_of(gateway), fmt::format("gateway {}", gateway.number));
+    if (!free) return tl::make_unexpected(free.error());
+    fleet.gateways_.push_back(std::move(gateway));
   }
   for (FleetNode& node : fleet.nodes_) {
     auto peer_id = prepare_identity(node.directory / "identity");
     if (!peer_id) return tl::make_unexpected(peer_id.error());
     node.peer_id = std::move(*peer_id);
+  }
+  for (const FleetGateway& gateway : fleet.gateways_) {
+    std::error_code error;
+    fs::create_directories(gateway.directory, error);
+    if (error) {
+      return fail(ErrorCode::permission_denied, gateway.directory.string(), "cannot be made: " + error.message());
+    }
   }
   return fleet;
 }
@@ -208,17 +284,15 @@ Launch Fleet::launch_of(const FleetNode& node, const std::string& program, bool 
   what.program = program;
   what.log_path = node.log();
   what.is_detached = is_detached;
-  const char* limit = std::getenv("OPTIMUM_MAX_MSG_SIZE");
-  const char* level = std::getenv("LOG_LEVEL");
   what.environment = {
       {"NODE_MODE", "optimum"},
       {"CLUSTER_ID", fleet_cluster()},
-      {"LOG_LEVEL", level == nullptr ? "info" : level},
+      {"LOG_LEVEL", from_environment("LOG_LEVEL", "info")},
       {"SIDECAR_PORT", std::to_string(node.sidecar_port)},
       {"API_PORT", std::to_string(node.api_port)},
       {"OPTIMUM_PORT", std::to_string(node.p2p_port)},
       {"IDENTITY_DIR", fs::absolute(node.directory / "identity").string()},
-      {"OPTIMUM_MAX_MSG_SIZE", limit == nullptr ? std::to_string(message_bytes_max) : limit},
+      {"OPTIMUM_MAX_MSG_SIZE", from_environment("OPTIMUM_MAX_MSG_SIZE", std::to_string(message_bytes_max))},
       {"CORELAY_P2P_ADDRESS", "127.0.0.1"},
       {"CORELAY_DATAPLANE_PIN_LCORES", "false"},  // many nodes share the cores of one machine
       {"BOOTSTRAP_PEERS", ""}};
@@ -228,18 +302,42 @@ Launch Fleet::launch_of(const FleetNode& node, const std::string& program, bool 
   return what;
 }
 
+Launch Fleet::launch_of(const FleetGateway& gateway, const std::string& program, bool is_detached) const {
+  std::string sidecars;
+  for (const FleetNode& node : nodes_) sidecars += (sidecars.empty() ? "" : ",") + node.sidecar();
+  Launch what;
+  what.program = program;
+  what.log_path = gateway.log();
+  what.is_detached = is_detached;
+  what.environment = {{"CLUSTER_ID", fleet_cluster()},
+                      {"LOG_LEVEL", from_environment("LOG_LEVEL", "info")},
+                      {"GATEWAY_PORT", std::to_string(gateway.port)},
+                      {"PROXY_GRPC_PORT", std::to_string(gateway.grpc_port)},
+                      {"P2P_NODES", sidecars}};
+  return what;
+}
+
 Expected<void> Fleet::start(const UpOptions& options) {
-  const auto program = find_corelayd(options.corelayd);
-  if (!program) return tl::make_unexpected(program.error());
-  for (FleetNode& node : nodes_) {
-    std::ofstream(node.log(), std::ios::trunc).flush();
-    const auto process = launch(launch_of(node, *program, options.is_detached));
+  const auto node_program = find_program("corelayd", options.corelayd);
+  if (!node_program) return tl::make_unexpected(node_program.error());
+  const auto gateway_program = gateways_.empty() ? Expected<std::string>() : find_program("corelay-gateway", "");
+  if (!gateway_program) return tl::make_unexpected(gateway_program.error());
+  const auto start_one = [&](auto& member, const std::string& program) -> Expected<void> {
+    std::ofstream(member.log(), std::ios::trunc).flush();
+    const auto process = launch(launch_of(member, program, options.is_detached));
     if (!process) {
       stop(milliseconds(2000));
       return tl::make_unexpected(process.error());
     }
-    node.process = *process;
-    node.program = fs::path(*program).filename().string().substr(0, program_name_max);
+    member.process = *process;
+    member.program = fs::path(program).filename().string().substr(0, program_name_max);
+    return {};
+  };
+  for (FleetNode& node : nodes_) {
+    if (auto started = start_one(node, *node_program); !started) return started;
+  }
+  for (FleetGateway& gateway : gateways_) {
+    if (auto started = start_one(gateway, *gateway_program); !started) return started;
   }
   return record();
 }
@@ -257,8 +355,18 @@ Expected<void> Fleet::record() const {
                     {"api_port", node.api_port},
                     {"p2p_port", node.p2p_port}});
   }
+  Json gateways = Json::array();
+  for (const FleetGateway& gateway : gateways_) {
+    std::ofstream(gateway.directory / "pid") << gateway.process.pid << '\n';
+    gateways.push_back({{"number", gateway.number},
+                        {"pid", gateway.process.pid},
+                        {"start_ticks", gateway.process.start_ticks},
+                        {"program", gateway.program},
+                        {"port", gateway.port},
+                        {"grpc_port", gateway.grpc_port}});
+  }
   std::ofstream file(directory_ / "fleet.json");
-  file << Json{{"nodes", list}}.dump(2) << '\n';
+  file << Json{{"nodes", list}, {"gateways", gateways}}.dump(2) << '\n';
   file.close();
   if (!file)
     return fail(ErrorCode::permission_denied, (directory_ / "fleet.json").string(),
@@ -280,11 +388,7 @@ Expected<Fleet> Fleet::load(const fs::path& directory) {
   Fleet fleet;
   fleet.directory_ = directory;
   for (const Json& entry : record["nodes"]) {
-    for (const char* key :
-         {"number", "pid", "start_ticks", "sidecar_port", "api_port", "p2p_port"}) {
-      if (!entry.is_object() || !entry.contains(key) || !entry[key].is_number_unsigned())
-        return malformed();
-    }
+    if (!has_numbers(entry, node_keys)) return malformed();
     FleetNode node;
     node.number = entry["number"];
     node.process = {entry["pid"], entry["start_ticks"]};
@@ -296,6 +400,19 @@ Expected<Fleet> Fleet::load(const fs::path& directory) {
     node.directory = directory / fmt::format("node{}", node.number);
     fleet.nodes_.push_back(std::move(node));
   }
+  const Json gateways = record.value("gateways", Json::array());
+  if (!gateways.is_array()) return malformed();
+  for (const Json& entry : gateways) {
+    if (!has_numbers(entry, gateway_keys)) return malformed();
+    FleetGateway gateway;
+    gateway.number = entry["number"];
+    gateway.process = {entry["pid"], entry["start_ticks"]};
+    gateway.program = entry.value("program", "corelay-gateway");
+    gateway.port = entry["port"];
+    gateway.grpc_port = entry["grpc_port"];
+    gateway.directory = directory / fmt::format("gateway{}", gateway.number);
+    fleet.gateways_.push_back(std::move(gateway));
+  }
   return fleet;
 }
 
@@ -305,12 +422,8 @@ Expected<void> Fleet::wait_for_mesh(milliseconds timeout, bool (*is_cancelled)()
   while (!lack.empty()) {
     if (is_cancelled()) return fail(ErrorCode::closed, "up", "interrupted");
     for (const FleetNode& node : nodes_) {
-      if (is_running(node.process)) continue;
-      const auto ending = ending_of_child(node.process.pid);
-      return fail(
-          ErrorCode::unavailable, "up",
-          fmt::format("node {} ended at once ({}); the end of {}:\n{}", node.number,
-                      ending.value_or("gone"), node.log().string(), log_tail(node.log(), 8)));
+      auto alive = check_alive(node.process, fmt::format("node {}", node.number), node.log());
+      if (!alive) return alive;
     }
     for (const FleetNode& node : nodes_) {
       lack = lack_of(node, nodes_);
@@ -327,24 +440,54 @@ Expected<void> Fleet::wait_for_mesh(milliseconds timeout, bool (*is_cancelled)()
   return {};
 }
 
+Expected<void> Fleet::wait_for_gateways(milliseconds timeout, bool (*is_cancelled)()) {
+  const auto deadline = Clock::now() + timeout;
+  for (const FleetGateway& gateway : gateways_) {
+    for (auto reached = nodes_reached(gateway); reached != nodes_.size(); reached = nodes_reached(gateway)) {
+      if (is_cancelled()) return fail(ErrorCode::closed, "up", "interrupted");
+      auto alive = check_alive(gateway.process, fmt::format("gateway {}", gateway.number), gateway.log());
+      if (!alive) return alive;
+      if (Clock::now() >= deadline) {
+        const std::string lack = reached ? fmt::format("reaches {} of {} nodes", *reached, nodes_.size())
+                                         : fmt::format("does not answer on port {}", gateway.port);
+        return fail(ErrorCode::timed_out, "up",
+                    fmt::format("gateway {} {} after {} s; the end of {}:\n{}", gateway.number, lack,
+                                timeout.count() / 1000, gateway.log().string(), log_tail(gateway.log(), 8)));
+      }
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+  }
+  return {};
+}
+
 std::vector<const FleetNode*> Fleet::running() const {
   std::vector<const FleetNode*> found;
   for (const FleetNode& node : nodes_) {
-    if (node.process.pid > 0 && is_running(node.process) &&
-        program_of(node.process.pid) == node.program) {
-      found.push_back(&node);
-    }
+    if (is_ours(node.process, node.program)) found.push_back(&node);
+  }
+  return found;
+}
+
+std::vector<const FleetGateway*> Fleet::running_gateways() const {
+  std::vector<const FleetGateway*> found;
+  for (const FleetGateway& gateway : gateways_) {
+    if (is_ours(gateway.process, gateway.program)) found.push_back(&gateway);
   }
   return found;
 }
 
 std::size_t Fleet::stop(milliseconds grace) {
-  std::vector<ProcessId> ours;
-  for (const FleetNode* node : running()) ours.push_back(node->process);
-  const std::size_t killed = stop_all(ours, grace);
-  for (const ProcessId& process : ours) (void)ending_of_child(process.pid);
+  std::vector<ProcessId> front, back;
+  for (const FleetGateway* gateway : running_gateways()) front.push_back(gateway->process);
+  for (const FleetNode* node : running()) back.push_back(node->process);
+  std::size_t killed = stop_all(front, grace);
+  killed += stop_all(back, grace);
+  for (const auto* ours : {&front, &back}) {
+    for (const ProcessId& process : *ours) (void)ending_of_child(process.pid);
+  }
   std::error_code ignored;
   for (const FleetNode& node : nodes_) fs::remove(node.directory / "pid", ignored);
+  for (const FleetGateway& gateway : gateways_) fs::remove(gateway.directory / "pid", ignored);
   fs::remove(directory_ / "fleet.json", ignored);
   return killed;
 }

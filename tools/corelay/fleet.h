@@ -1,6 +1,6 @@
-/// A local fleet: N corelayd on 127.0.0.1, one folder each under a run folder, recorded in
-/// fleet.json so that another corelay can find and stop it. Node 1 is the bootstrap peer of the
-/// others.
+/// A local fleet: N corelayd on 127.0.0.1 and gateways in front of them all, one folder each under a
+/// run folder, recorded in fleet.json so that another corelay can find and stop it. Node 1 is the
+/// bootstrap peer of the others.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,21 @@ struct FleetNode {
   [[nodiscard]] std::filesystem::path log() const { return directory / "corelayd.log"; }
 };
 
+struct FleetGateway {
+  std::uint32_t number = 0;  // from 1
+  std::uint16_t port = 0;    // HTTP: API and live page
+  std::uint16_t grpc_port = 0;
+  std::filesystem::path directory;  // corelay-gateway.log, pid
+  ProcessId process;
+  std::string program;
+
+  /// host:port, as http_get() takes it.
+  [[nodiscard]] std::string http() const;
+  /// Where a browser finds the live page.
+  [[nodiscard]] std::string page() const;
+  [[nodiscard]] std::filesystem::path log() const { return directory / "corelay-gateway.log"; }
+};
+
 /// Where a fleet is kept unless --dir or CORELAY_DIR says otherwise, the same from every working directory:
 /// corelay/fleet below XDG_STATE_HOME, else below ~/.local/state; "run" for a user without a home.
 [[nodiscard]] std::string fleet_directory();
@@ -40,14 +55,14 @@ struct FleetNode {
 
 class Fleet {
  public:
-  /// Folders, ports and identities (made where there are none). Errors: invalid_argument (node
-  /// count, ports), already_exists (a fleet of this folder runs; a port is taken), and what the
+  /// Folders, ports and identities (made where there are none). Errors: invalid_argument (counts,
+  /// ports), already_exists (a fleet of this folder runs; a port is taken), and what the
   /// file system says.
   [[nodiscard]] static Expected<Fleet> plan(const UpOptions& options);
   /// What fleet.json of a folder says. Errors: not_found, malformed.
   [[nodiscard]] static Expected<Fleet> load(const std::filesystem::path& directory);
 
-  /// Starts the nodes and writes pid files and fleet.json. Errors: not_found (corelayd),
+  /// Starts nodes and gateways and writes pid files and fleet.json. Errors: not_found (a program),
   /// permission_denied; what was started is stopped again.
   [[nodiscard]] Expected<void> start(const UpOptions& options);
 
@@ -57,23 +72,35 @@ class Fleet {
   [[nodiscard]] Expected<void> wait_for_mesh(std::chrono::milliseconds timeout,
                                              bool (*is_cancelled)());
 
-  /// Stops the nodes that run and removes pid files and fleet.json. Returns how many did not end
-  /// within `grace` and were killed. Never touches a process that is not the corelayd we started.
+  /// Waits until every gateway reaches every node. Cancelling and errors are as above.
+  [[nodiscard]] Expected<void> wait_for_gateways(std::chrono::milliseconds timeout,
+                                                 bool (*is_cancelled)());
+
+  /// Stops what runs, gateways before nodes, and removes pid files and fleet.json. Returns how many
+  /// did not end within `grace` and were killed. Never touches a process that we did not start.
   std::size_t stop(std::chrono::milliseconds grace);
 
   [[nodiscard]] const std::vector<FleetNode>& nodes() const noexcept { return nodes_; }
+  [[nodiscard]] const std::vector<FleetGateway>& gateways() const noexcept { return gateways_; }
   [[nodiscard]] const std::filesystem::path& directory() const noexcept { return directory_; }
-  /// Nodes whose process runs.
+  /// Nodes, and gateways, whose process runs.
   [[nodiscard]] std::vector<const FleetNode*> running() const;
+  [[nodiscard]] std::vector<const FleetGateway*> running_gateways() const;
 
  private:
   [[nodiscard]] Expected<void> record() const;
   [[nodiscard]] Launch launch_of(const FleetNode& node, const std::string& program,
                                  bool is_detached) const;
+  [[nodiscard]] Launch launch_of(const FleetGateway& gateway, const std::string& program,
+                                 bool is_detached) const;
 
   std::filesystem::path directory_;
   std::vector<FleetNode> nodes_;
+  std::vector<FleetGateway> gateways_;
 };
+
+/// "4 nodes", "1 node and 2 gateways", for messages about them.
+[[nodiscard]] std::string counted(std::size_t nodes, std::size_t gateways);
 
 /// The last lines of a log, each indented; empty where there is no log.
 [[nodiscard]] std::string log_tail(const std::filesystem::path& path, std::size_t lines);

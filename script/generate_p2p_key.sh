@@ -1,0 +1,1 @@
+../tools/generate_p2p_key.sh

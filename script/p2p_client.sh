@@ -1,0 +1,1 @@
+../tools/p2p_client.sh
