@@ -104,8 +104,13 @@ def test_burst():
     before = gateway.metrics()["process_resident_memory_bytes"]
     publishers = [WebSocket(gateway, f"client_id=publisher{i}") for i in range(PUBLISHERS)]
 
+    seen = [0]  # messages that every healthy client has
+
     def publish(number):
         for i in range(EACH):
+            # A reader that gets no core is not slow: nobody waits here while it has one.
+            while i * PUBLISHERS - seen[0] > WINDOW // 2:
+                time.sleep(0.01)
             publishers[number].send('{"type":"publish","topic":"burst","message":"%s"}' % payload(number, i))
 
     start = time.monotonic()
@@ -114,8 +119,9 @@ def test_burst():
     end = start + 200
 
     def is_done():
-        assert time.monotonic() < end, min(one.bytes for one in healthy) // FRAME
-        return all(one.bytes >= MESSAGES * FRAME for one in healthy)
+        seen[0] = min(one.bytes for one in healthy) // FRAME
+        assert time.monotonic() < end, seen
+        return seen[0] >= MESSAGES
 
     read_all(healthy, slow, is_done)
     took = time.monotonic() - start

@@ -32,6 +32,12 @@ def is_alive(pid):
         return False
 
 
+def knows_all(gateway):
+    with urllib.request.urlopen(gateway["page"] + "api/v1/nodes", timeout=10) as reply:
+        nodes = json.load(reply)["nodes"]
+    return len(nodes) == 4 and all(node["reachable"] and len(node["peers"]) == 3 for node in nodes)
+
+
 def test_detached_fleet_and_down():
     ports = Ports()
     with tempfile.TemporaryDirectory() as folder:
@@ -51,10 +57,7 @@ def test_detached_fleet_and_down():
             for gateway in fleet["gateways"]:
                 with urllib.request.urlopen(gateway["page"], timeout=10) as page:
                     assert b"Corelay gateway" in page.read(), gateway
-                with urllib.request.urlopen(gateway["page"] + "api/v1/nodes", timeout=10) as reply:
-                    nodes = json.load(reply)["nodes"]
-                assert len(nodes) == 4 and all(node["reachable"] for node in nodes), nodes
-                assert all(len(node["peers"]) == 3 for node in nodes), nodes
+                wait_until("the gateway to know every node's peers", lambda: knows_all(gateway))
             again = corelay("up", "--dir", folder, *base_flags(ports))
             assert again.returncode == 1 and "already runs" in again.stderr and "corelay down" in again.stderr
         finally:
