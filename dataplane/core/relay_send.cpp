@@ -27,7 +27,10 @@ constexpr double asked_twice = 8;   // the last shards of a message: one lost wo
 constexpr double asked_at_first = 64;
 constexpr double asked_each_new = 2;  // for each packet that was new within about a round trip
 constexpr double even_part = 0.3;     // of what is asked: the rest goes by what each neighbour brought lately
-constexpr std::uint16_t inflight_to_equals = 6;  // of one generation, to a neighbour of our own rank
+constexpr double far_start = 1.5;     // times its share of what we hold: unsolicited, for a far neighbour
+constexpr std::int64_t far_times = 2;  // a neighbour is far when its round trip is so many times the least,
+constexpr Duration far_by = milliseconds(25);    // and so much longer
+constexpr std::uint16_t inflight_to_equals = 2;  // of one generation, to a neighbour of our own rank
 constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
 constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour,
 constexpr std::uint16_t given_again = 4;         // and one more each so many quarters of a second
@@ -43,21 +46,40 @@ void Relay::State::pump(Instant now, Outbox& out) noexcept {
   is_outbox_short = false;
   if (up_peers.empty()) return;
   first_peer = (first_peer + 1) % up_peers.size();
+  nearest_rtt = {};
+  bool is_publishing = false;
   for (std::size_t i = 0; i < up_peers.size(); ++i) {
     const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
     Peer& peer = peers[p];
     if (peer.link.feedback_at() <= now) send_feedback(now, p, out);
     if (peer.link.timer_at() <= now) send_probe(now, p, out);
     if (!peer.urgent.is_empty()) send_urgent(now, p, out);
+    const Duration rtt = peer.link.rtt();
+    if (rtt != Duration{} && (nearest_rtt == Duration{} || rtt < nearest_rtt)) nearest_rtt = rtt;
+    is_publishing |= !peer.bulk.is_empty() && is_own(peer.bulk.front());
   }
-  for (std::size_t i = 0; i < up_peers.size(); ++i) {
-    const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
-    if (peers[p].bulk.is_empty()) {
-      peers[p].link.on_idle();
-    } else {
-      send_bulk(now, p, out);
+  // A publisher is where all of a message comes from, and its uplink soon is too little: what near neighbours have
+  // first, they spread meanwhile.
+  const std::size_t turns = is_publishing ? 2 : 1;
+  for (std::size_t turn = 0; turn < turns; ++turn) {
+    for (std::size_t i = 0; i < up_peers.size(); ++i) {
+      const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
+      if (turns == 2 && is_far(p) != (turn == 1)) continue;
+      if (peers[p].bulk.is_empty()) {
+        peers[p].link.on_idle();
+      } else {
+        send_bulk(now, p, out);
+      }
     }
   }
+}
+
+bool Relay::State::is_far(PeerIndex peer) const noexcept {
+  return nearest_rtt != Duration{} && peers[peer].link.rtt() > std::max(nearest_rtt * far_times, nearest_rtt + far_by);
+}
+
+bool Relay::State::is_own(const FlowRef& ref) const noexcept {
+  return messages.is_current(ref.message, ref.epoch) && messages[ref.message].is_own;
 }
 
 void Relay::State::send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept {
@@ -161,8 +183,30 @@ std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept
   const double part = even_part / providers + (1.0 - even_part) * own / (providers + fresh);
   const double deficit = message.deficit;
   const double needed = deficit * (1.0 + params.redundancy) + 1.0 + std::min(deficit, asked_twice);
-  const double want = std::ceil(std::min(needed, asked_at_first + asked_each_new * fresh) * part);
+  const double most = asked_at_first + asked_each_new * fresh;
+  const double asked = needed <= most ? needed : std::min(needed, most + known_ahead(message));
+  const double want = std::ceil(asked * part);
   return static_cast<std::uint16_t>(std::min(want, 65535.0));
+}
+
+/// Shards that the provider with the most holds more of than we do: asked of it, they are new.
+double Relay::State::known_ahead(Message& message) noexcept {
+  std::size_t most = 0;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    const Flow& flow = message.flows[f];
+    if (flow.peer == peer_none || !flow.is_provider) continue;
+    if (flow.state == PeerState::full) return message.deficit;
+    if (flow.state != PeerState::wanting) continue;
+    std::size_t ahead = 0;
+    for (std::size_t g = 0; g < message.header.generations; ++g) {
+      const Generation& generation = messages.generation(message, g);
+      const std::size_t lacking = generation.is_decoded ? 0 : message.header.k - generation.decoder.rank();
+      const std::size_t its = generation.flows[f].deficit;
+      if (its < lacking) ahead += lacking - its;
+    }
+    most = std::max(most, ahead);
+  }
+  return static_cast<double>(most);
 }
 
 void Relay::State::send_probe(Instant now, PeerIndex to, Outbox& out) noexcept {
@@ -298,6 +342,18 @@ void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
   if (peer.link.room(now, 1) != 0) peer.link.on_idle();
 }
 
+/// Packets for a neighbour that has not said yet what it lacks. A near one may have its share of one message at once. A
+/// far one will have heard from others by the time they come: it gets a part of what we hold ourselves, which grows
+/// while we do, and goes on until its word has come all the way.
+std::size_t Relay::State::start_allowance(const Message& message, const Flow& flow) const noexcept {
+  std::size_t most = flow.start_share;
+  if (is_far(flow.peer)) {
+    const double held = 1.0 - static_cast<double>(message.deficit) / static_cast<double>(message.shards());
+    most = static_cast<std::size_t>(far_start * held * flow.start_share) + 1;
+  }
+  return most > flow.start_used ? most - flow.start_used : 0;
+}
+
 std::size_t Relay::State::allowed(const Message& message, const Flow& flow) const noexcept {
   if (message.is_single) return 0;
   switch (flow.state) {
@@ -307,7 +363,7 @@ std::size_t Relay::State::allowed(const Message& message, const Flow& flow) cons
       return frames > flow.inflight ? frames - flow.inflight : 0;
     }
     case PeerState::unheard:
-      return flow.is_next_hop && flow.is_announced ? flow.start_left : 0;
+      return flow.is_next_hop && flow.is_announced ? start_allowance(message, flow) : 0;
     case PeerState::full:
     case PeerState::refused: return 0;
   }
@@ -509,7 +565,7 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
   ++part.inflight;
   if (++part.given == given_max * message.header.k) part.given_at = quarters(now);
   ++flow.inflight;
-  if (flow.state == PeerState::unheard && flow.start_left != 0) --flow.start_left;
+  if (flow.state == PeerState::unheard) ++flow.start_used;
   out.send_numbered(flow.peer, frame, bytes, sequence);
   counters.add(Counter::tx_coded_total);
 }

@@ -173,6 +173,10 @@ struct Relay::State {
   bool send_single(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
   void send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept;
   std::size_t send_coded(Instant now, std::uint32_t slot, std::uint8_t flow, std::size_t budget, Outbox& out) noexcept;
+  [[nodiscard]] bool is_far(PeerIndex peer) const noexcept;
+  [[nodiscard]] bool is_own(const FlowRef& ref) const noexcept;
+  [[nodiscard]] double known_ahead(Message& message) noexcept;
+  [[nodiscard]] std::size_t start_allowance(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t can_give(Instant now, const Message& message, const Generation& generation,
@@ -205,6 +209,7 @@ struct Relay::State {
   std::vector<Peer> peers;
   std::vector<PeerIndex> up_peers;
   std::size_t first_peer = 0;  // where the next pump starts, so that nobody is always last
+  Duration nearest_rtt{};      // of all neighbours
   std::vector<Route> routes;
   std::vector<std::uint32_t> unsettled;
   Fifo<std::uint32_t> loads;
