@@ -30,6 +30,7 @@ struct PeerUp {
   Endpoint endpoint;
   SessionKeys keys;
   std::uint16_t path_mtu_bytes = 1400;  // UDP payload
+  Duration rtt{};                       // as seen when the keys were agreed; 0: unknown
 };
 
 struct PeerDown {

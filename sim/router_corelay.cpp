@@ -234,6 +234,8 @@ void CorelayRouter::start(NodeId n) {
     dataplane::PeerUp up;
     up.peer = static_cast<PeerIndex>(slot);
     up.path_mtu_bytes = params_.path_mtu_bytes;
+    const NodeId other = net_.topology.neighbours(n)[slot];
+    up.rtt = net_.topology.delay(n, other) + net_.topology.delay(other, n);
     command(n, up);
   }
   set_route(n);

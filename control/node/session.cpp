@@ -150,6 +150,7 @@ struct SessionExchange::State {
   boost::asio::steady_timer deadline;
   std::array<std::uint8_t, key_bytes> secret{};
   std::vector<std::uint8_t> own_hello;
+  std::chrono::steady_clock::time_point hello_at;  // when ours went out: the answer takes one round trip
   AgreedSession agreed;
   Done done;
   bool is_over = false;
@@ -212,6 +213,7 @@ void SessionExchange::start(Done done) {
     exchange->finish(fail(ErrorCode::timed_out, "session", "the peer did not finish the exchange in time"));
   });
   if (state_->is_dialer) {
+    state_->hello_at = std::chrono::steady_clock::now();
     if (auto written = state_->stream->write_message(state_->own_hello); !written) {
       finish(tl::make_unexpected(written.error()));
       return;
@@ -233,9 +235,11 @@ void SessionExchange::on_hello(Expected<std::vector<std::uint8_t>> message) {
   }
   state_->agreed = *agreed;
   if (state_->is_dialer) {
+    agreed->rtt = std::chrono::steady_clock::now() - state_->hello_at;
     if (auto written = state_->stream->write_message({}); !written) return finish(tl::make_unexpected(written.error()));
     return finish(std::move(agreed));
   }
+  state_->hello_at = std::chrono::steady_clock::now();
   if (auto written = state_->stream->write_message(state_->own_hello); !written) {
     return finish(tl::make_unexpected(written.error()));
   }
@@ -247,6 +251,7 @@ void SessionExchange::on_hello(Expected<std::vector<std::uint8_t>> message) {
 void SessionExchange::on_confirm(Expected<std::vector<std::uint8_t>> message) {
   if (state_->is_over) return;
   if (!message) return finish(tl::make_unexpected(message.error()));
+  state_->agreed.rtt = std::chrono::steady_clock::now() - state_->hello_at;
   finish(state_->agreed);
 }
 

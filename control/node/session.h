@@ -58,6 +58,7 @@ struct SessionTerms {
 struct AgreedSession {
   dataplane::SessionKeys keys;
   std::uint16_t udp_port = 0;         // of the peer, at the address its TCP connection shows
+  std::chrono::nanoseconds rtt{};     // of the exchange itself, over the TCP connection
   std::uint32_t replaces_key_id = 0;  // what the dialer said: the listener's receive key it renews, 0 for a new session
 };
 

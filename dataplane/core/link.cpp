@@ -8,7 +8,9 @@ namespace {
 
 constexpr double start_rate = 25e6;          // bytes per second assumed before anything was measured
 constexpr double rate_floor = 250e3;         // never slower: one full frame each 5 ms or so
-constexpr std::size_t window_start = 64;     // frames
+constexpr std::size_t window_start = 64;     // frames a round, until something was measured
+constexpr Duration window_start_round = milliseconds(50);  // on a longer path as many each such time,
+constexpr std::size_t window_start_max = 512;              // or its first round trip would carry next to nothing
 constexpr std::size_t window_floor = 32;
 constexpr Duration delay_target = milliseconds(8);
 constexpr Duration rtt_window = seconds(5);
@@ -32,10 +34,12 @@ constexpr std::uint32_t feedback_every = 32;  // frames
 
 Link::Link(std::size_t log_frames) : log_(std::bit_ceil(std::max<std::size_t>(log_frames, 128))) {}
 
-void Link::reset(Instant now) noexcept {
+void Link::reset(Instant now, Duration rtt) noexcept {
   std::vector<Entry> log = std::move(log_);
   *this = Link(std::move(log));
   rate_ = start_rate;
+  is_rtt_told_ = rtt.ns > 0;
+  smoothed_rtt_ = rtt_least_ = rtt_min_[0] = rtt_min_[1] = rtt;
   round_at_ = rtt_min_since_ = timer_base_ = pace_at_ = now;
   set_pace();
 }
@@ -44,8 +48,9 @@ void Link::reset(Instant now) noexcept {
 void Link::set_pace() noexcept {
   const double rate = std::max(is_starting_ ? rate_ * 2.0 : rate_, rate_floor);
   ns_per_byte_ = 1e9 / rate;
-  if (smoothed_rtt_.ns == 0) {
-    window_ = window_start;
+  if (smoothed_rtt_.ns == 0 || is_rtt_told_) {
+    const std::int64_t rounds = smoothed_rtt_.ns * static_cast<std::int64_t>(window_start) / window_start_round.ns;
+    window_ = std::clamp(static_cast<std::size_t>(rounds), window_start, std::min(window_start_max, log_.size() - 64));
     return;
   }
   // Queueing on the way out is held by the rate, not here; a long way back must not close the window.
@@ -104,7 +109,8 @@ void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledge
 }
 
 void Link::take_rtt(Instant now, Duration rtt) noexcept {
-  if (smoothed_rtt_.ns == 0) {
+  if (smoothed_rtt_.ns == 0 || is_rtt_told_) {
+    is_rtt_told_ = false;
     smoothed_rtt_ = rtt_least_ = rtt_min_[0] = rtt_min_[1] = rtt;
     rtt_min_since_ = now;
     return;
@@ -196,7 +202,8 @@ Duration Link::timeout() const noexcept {
 
 Instant Link::timer_at() const noexcept {
   if (inflight_frames_ == 0) return never;
-  if (smoothed_rtt_.ns == 0 && probes_unanswered_ == 0) return timer_base_ + first_probe_after();
+  const bool is_unmeasured = smoothed_rtt_.ns == 0 || is_rtt_told_;
+  if (is_unmeasured && probes_unanswered_ == 0) return timer_base_ + smoothed_rtt_ + first_probe_after();
   const std::uint32_t doublings = std::min(probes_unanswered_, 6u);
   return timer_base_ + std::min(timeout() * (std::int64_t{1} << doublings), seconds(1));
 }

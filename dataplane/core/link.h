@@ -51,8 +51,9 @@ class Link {
   /// `log_frames`: most frames in flight; made a power of two, 128 at least.
   explicit Link(std::size_t log_frames);
 
-  /// Forgets everything and starts at sequence 1.
-  void reset(Instant now) noexcept;
+  /// Forgets everything and starts at sequence 1. `rtt` is what is believed of the path until it is measured: without
+  /// one (0), what has not been heard of after 100 ms is taken for lost, on a path across the world too.
+  void reset(Instant now, Duration rtt = {}) noexcept;
 
   // Sending.
 
@@ -82,7 +83,9 @@ class Link {
     if (has_any && back_from_newest >= next_sequence_ - 1) return false;
     feedback_taken_ = ack.number;
     // Feedback that was on its way already when the probe left is no answer to it.
-    const bool is_answer = probes_unanswered_ != 0 && now - timer_base_ >= std::min(rtt_min_[0], rtt_min_[1]);
+    // A round trip that we were only told may be too long: the second answer counts whenever it comes.
+    const Duration least = is_rtt_told_ && probes_unanswered_ >= 2 ? Duration{} : std::min(rtt_min_[0], rtt_min_[1]);
+    const bool is_answer = probes_unanswered_ != 0 && now - timer_base_ >= least;
     const Instant probed_at = timer_base_;
     if (!has_any) {
       if (is_answer) {
@@ -184,7 +187,7 @@ class Link {
   void drain(double delivered, double lost_share) noexcept;
   void advance_oldest() noexcept;
   [[nodiscard]] Duration timeout() const noexcept;
-  /// While nothing is known of the round trip the first probe goes out early: a lost first frame waits for it.
+  /// Beyond the round trip that was told, while none was measured: a lost first frame waits for this probe.
   [[nodiscard]] static constexpr Duration first_probe_after() noexcept { return milliseconds(25); }
   void set_pace() noexcept;
 
@@ -234,6 +237,7 @@ class Link {
   Instant timer_base_{};
   std::uint32_t probes_unanswered_ = 0;
 
+  bool is_rtt_told_ = false;  // by reset(), not measured yet
   Duration smoothed_rtt_{};
   std::array<Duration, 2> rtt_min_{};  // of this and the previous five seconds
   Instant rtt_min_since_{};

@@ -68,7 +68,8 @@ struct Flow {
   bool is_told_full = false;    // it asked around for whoever has all, and was told
   std::uint16_t want = 0;       // coded frames it allows in flight
   std::uint16_t generation = 0;  // where the next run starts
-  std::uint32_t start_left = 0;  // unsolicited allowance
+  std::uint32_t start_share = 0;  // unsolicited packets it may have, when it is near
+  std::uint32_t start_used = 0;   // that it had and were not lost
   std::uint32_t inflight = 0;    // coded frames
   std::uint32_t received = 0;    // coded frames from it
   float innovative = 0;          // recent innovative frames from it, decaying

@@ -110,7 +110,7 @@ void Relay::State::take(Instant now, const PeerUp& command) noexcept {
   peer.frame_bytes_max = static_cast<std::uint16_t>(command.path_mtu_bytes - datagram_overhead_bytes);
   if (peer.is_up) return;  // new keys or a new address: the link goes on
   peer.is_up = true;
-  peer.link.reset(now);
+  peer.link.reset(now, command.rtt);
   up_peers.push_back(command.peer);
 }
 
@@ -259,7 +259,7 @@ void Relay::State::join_flows(std::uint32_t slot, const Route& route, PeerIndex 
     Flow& flow = message.flows[f];
     flow.is_next_hop = true;
     if (!is_new) continue;
-    flow.start_left = static_cast<std::uint32_t>(share) + 1;
+    flow.start_share = static_cast<std::uint32_t>(share) + 1;
     flow.announce_wait = announce_wait_min;
     flow.generation = static_cast<std::uint16_t>(rng.below(message.header.generations));
     flow.needs_single = message.is_single && message.single_row != nullptr && flow.peer != except;

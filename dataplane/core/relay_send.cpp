@@ -1,10 +1,9 @@
-// Frames out. Nothing is queued but the names of flows: what a coded frame carries is decided when the link lets it go,
-// so it is made from the newest rank and the newest report, and nothing stale is ever sent.
+// Frames out, but for feedback. Nothing is queued but the names of flows: what a coded frame carries is decided when the
+// link lets it go, so it is made from the newest rank and the newest report, and nothing stale is ever sent.
 //
 // Order on each link: feedback, probes, announces and singles, then coded frames, one message's run after another's.
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 
 #include "codec/encoder.h"
@@ -18,16 +17,13 @@ constexpr std::size_t outputs_each_product = 4;  // coded frames made in one pas
 constexpr std::size_t packet_overhead_bytes = datagram_overhead_bytes + 28;  // on the wire, with IPv4 and UDP
 constexpr double slow_rate = 125e6;              // bytes per second: 1 Gbit/s
 constexpr std::size_t newest_rows = 4;           // combined while a neighbour is far from full rank,
-constexpr std::size_t older_rows = 4;            // with so many older ones
+constexpr std::size_t older_rows = 4;            // with so many older ones,
+constexpr std::size_t older_rows_slow = 28;      // or so many where the link, not the product, takes the time
 constexpr std::size_t seed_bytes = 8;
-constexpr Duration weigh_every_min = microseconds(250);
-constexpr Duration weigh_every_max = milliseconds(20);
-constexpr float fade = 0.93f;
-constexpr double asked_twice = 8;   // the last shards of a message: one lost would cost a round trip
-constexpr double asked_at_first = 64;
-constexpr double asked_each_new = 2;  // for each packet that was new within about a round trip
-constexpr double even_part = 0.3;     // of what is asked: the rest goes by what each neighbour brought lately
-constexpr std::uint16_t inflight_to_equals = 6;  // of one generation, to a neighbour of our own rank
+constexpr double far_start = 1.5;     // times its share of what we hold: unsolicited, for a far neighbour
+constexpr std::int64_t far_times = 2;  // a neighbour is far when its round trip is so many times the least,
+constexpr Duration far_by = milliseconds(25);    // and so much longer
+constexpr std::uint16_t inflight_to_equals = 2;  // of one generation, to a neighbour of our own rank
 constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
 constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour,
 constexpr std::uint16_t given_again = 4;         // and one more each so many quarters of a second
@@ -43,126 +39,40 @@ void Relay::State::pump(Instant now, Outbox& out) noexcept {
   is_outbox_short = false;
   if (up_peers.empty()) return;
   first_peer = (first_peer + 1) % up_peers.size();
+  nearest_rtt = {};
+  bool is_publishing = false;
   for (std::size_t i = 0; i < up_peers.size(); ++i) {
     const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
     Peer& peer = peers[p];
     if (peer.link.feedback_at() <= now) send_feedback(now, p, out);
     if (peer.link.timer_at() <= now) send_probe(now, p, out);
     if (!peer.urgent.is_empty()) send_urgent(now, p, out);
+    const Duration rtt = peer.link.rtt();
+    if (rtt != Duration{} && (nearest_rtt == Duration{} || rtt < nearest_rtt)) nearest_rtt = rtt;
+    is_publishing |= !peer.bulk.is_empty() && is_own(peer.bulk.front());
   }
-  for (std::size_t i = 0; i < up_peers.size(); ++i) {
-    const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
-    if (peers[p].bulk.is_empty()) {
-      peers[p].link.on_idle();
-    } else {
-      send_bulk(now, p, out);
+  // A publisher is where all of a message comes from, and its uplink soon is too little: what near neighbours have
+  // first, they spread meanwhile.
+  const std::size_t turns = is_publishing ? 2 : 1;
+  for (std::size_t turn = 0; turn < turns; ++turn) {
+    for (std::size_t i = 0; i < up_peers.size(); ++i) {
+      const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
+      if (turns == 2 && is_far(p) != (turn == 1)) continue;
+      if (peers[p].bulk.is_empty()) {
+        peers[p].link.on_idle();
+      } else {
+        send_bulk(now, p, out);
+      }
     }
   }
 }
 
-void Relay::State::send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept {
-  Peer& peer = peers[to];
-  if (out.items_left() == 0 || out.frames_left() == 0) {
-    is_outbox_short = true;
-    return;
-  }
-  std::uint8_t* frame = out.take_frame();
-  FeedbackWriter writer(frame, peer.frame_bytes_max);
-  const std::uint32_t highest = peer.link.highest_received();
-  const std::int64_t delay_us = (now - peer.link.highest_received_at()).ns / 1000;
-  const auto words = peer.link.ack_words();
-  const auto arrival_us = static_cast<std::uint32_t>(peer.link.highest_received_at().ns / 1000);
-  const std::uint32_t number = peer.link.on_feedback_sent();
-  writer.begin(highest, static_cast<std::uint32_t>(std::min<std::int64_t>(delay_us, 0xffffffff)), number,
-               arrival_us, words);
-  if (!write_statuses(now, to, writer)) peer.link.want_feedback(now);
-  out.send(to, frame, writer.size());
-  counters.add(Counter::tx_feedback_total);
+bool Relay::State::is_far(PeerIndex peer) const noexcept {
+  return nearest_rtt != Duration{} && peers[peer].link.rtt() > std::max(nearest_rtt * far_times, nearest_rtt + far_by);
 }
 
-/// False when some did not fit.
-bool Relay::State::write_statuses(Instant now, PeerIndex to, FeedbackWriter& writer) noexcept {
-  Peer& peer = peers[to];
-  while (!peer.loose.is_empty()) {
-    StatusFrame status;
-    status.tag = peer.loose.front().tag;
-    status.state = peer.loose.front().state;
-    if (!writer.add(status)) return false;
-    peer.loose.pop();
-  }
-  while (!peer.statuses.is_empty()) {
-    const FlowRef ref = peer.statuses.front();
-    const bool is_current =
-        messages.is_current(ref.message, ref.epoch) && messages[ref.message].flows[ref.flow].peer == to;
-    if (is_current) {
-      Message& message = messages[ref.message];
-      const std::size_t room = peer.frame_bytes_max - writer.size();
-      weigh(now, message, peer.link.rtt());
-      if (!write_status(message, ref.flow, writer, room)) return false;
-      message.flows[ref.flow].is_status_queued = false;
-    }
-    peer.statuses.pop();
-  }
-  return true;
-}
-
-bool Relay::State::write_status(Message& message, std::uint8_t f, FeedbackWriter& writer, std::size_t room) noexcept {
-  StatusFrame status;
-  status.tag = message.tag;
-  if (message.deficit == 0 || message.state == MessageState::complete || message.is_own) {
-    status.state = StatusState::full;
-    return writer.add(status);
-  }
-  std::array<std::uint8_t, generations_wire_max> deficits;
-  const std::size_t generations = message.header.generations;
-  if (room < status_bytes + std::min<std::size_t>(generations, 64)) return false;
-  const std::size_t count = std::min(generations, room - status_bytes);
-  // A list that does not fit one frame is told window by window, each time from elsewhere.
-  const std::size_t first = count == generations ? 0 : rng.below(generations - count + 1);
-  for (std::size_t i = 0; i < count; ++i) {
-    const Generation& generation = messages.generation(message, first + i);
-    deficits[i] = deficit_for(message, generation, f);
-  }
-  status.first_generation = static_cast<std::uint16_t>(first);
-  status.deficits = {deficits.data(), count};
-  status.want = want_from(message, f);
-  return writer.add(status);
-}
-
-/// What a neighbour brought fades with time, not with each report: the parts that all reports name must add up.
-void Relay::State::weigh(Instant now, Message& message, Duration rtt) noexcept {
-  const Duration every = rtt.ns == 0 ? weigh_every_max : std::clamp(rtt / 8, weigh_every_min, weigh_every_max);
-  if (now - message.weighed_at < every) return;
-  message.weighed_at = now;
-  for (std::uint8_t f = 0; f < message.flow_count; ++f) message.flows[f].innovative *= fade;
-}
-
-/// This neighbour's part of what is asked for: by how much it brought lately that was new. While little comes that is
-/// new, little is asked for in all: several neighbours that hold the same would all send it.
-std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept {
-  if (message.is_careful) {
-    double assigned = 0;
-    for (std::size_t g = 0; g < message.header.generations; ++g) {
-      const Generation& generation = messages.generation(message, g);
-      if (generation.source == f) assigned += static_cast<double>(message.header.k - generation.decoder.rank());
-    }
-    return static_cast<std::uint16_t>(std::min(std::ceil(assigned * (1.0 + params.redundancy)) + 1.0, 65535.0));
-  }
-  double fresh = 0;
-  double providers = 0;
-  for (std::uint8_t other = 0; other < message.flow_count; ++other) {
-    Flow& flow = message.flows[other];
-    if (flow.peer == peer_none || (!flow.is_provider && other != f)) continue;
-    if (other != f && peers[flow.peer].link.is_silent()) continue;
-    fresh += static_cast<double>(flow.innovative);
-    providers += 1;
-  }
-  const double own = 1.0 + static_cast<double>(message.flows[f].innovative);
-  const double part = even_part / providers + (1.0 - even_part) * own / (providers + fresh);
-  const double deficit = message.deficit;
-  const double needed = deficit * (1.0 + params.redundancy) + 1.0 + std::min(deficit, asked_twice);
-  const double want = std::ceil(std::min(needed, asked_at_first + asked_each_new * fresh) * part);
-  return static_cast<std::uint16_t>(std::min(want, 65535.0));
+bool Relay::State::is_own(const FlowRef& ref) const noexcept {
+  return messages.is_current(ref.message, ref.epoch) && messages[ref.message].is_own;
 }
 
 void Relay::State::send_probe(Instant now, PeerIndex to, Outbox& out) noexcept {
@@ -298,6 +208,18 @@ void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
   if (peer.link.room(now, 1) != 0) peer.link.on_idle();
 }
 
+/// Packets for a neighbour that has not said yet what it lacks. A near one may have its share of one message at once. A
+/// far one will have heard from others by the time they come: it gets a part of what we hold ourselves, which grows
+/// while we do, and goes on until its word has come all the way.
+std::size_t Relay::State::start_allowance(const Message& message, const Flow& flow) const noexcept {
+  std::size_t most = flow.start_share;
+  if (is_far(flow.peer)) {
+    const double held = 1.0 - static_cast<double>(message.deficit) / static_cast<double>(message.shards());
+    most = static_cast<std::size_t>(far_start * held * flow.start_share) + 1;
+  }
+  return most > flow.start_used ? most - flow.start_used : 0;
+}
+
 std::size_t Relay::State::allowed(const Message& message, const Flow& flow) const noexcept {
   if (message.is_single) return 0;
   switch (flow.state) {
@@ -307,7 +229,7 @@ std::size_t Relay::State::allowed(const Message& message, const Flow& flow) cons
       return frames > flow.inflight ? frames - flow.inflight : 0;
     }
     case PeerState::unheard:
-      return flow.is_next_hop && flow.is_announced ? flow.start_left : 0;
+      return flow.is_next_hop && flow.is_announced ? start_allowance(message, flow) : 0;
     case PeerState::full:
     case PeerState::refused: return 0;
   }
@@ -435,14 +357,16 @@ std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::siz
   const Generation& generation = messages.generation(message, g);
   const std::size_t k = message.header.k;
   const std::size_t held = generation.held;
-  const bool takes_all = held <= newest_rows + older_rows || generation.flows[f].deficit <= k / 8;
+  const bool is_slow = outputs_each_turn(peers[message.flows[f].peer].link) == 1;
+  const std::size_t older = is_slow ? older_rows_slow : older_rows;
+  const bool takes_all = held <= newest_rows + older || generation.flows[f].deficit <= k / 8;
   const std::size_t newest = takes_all ? held : newest_rows;
   std::array<const std::uint8_t*, k_wire_max> rows;
   std::size_t used = 0;
   for (; used < newest; ++used) rows[used] = generation.rows[held - 1 - used] - k;
   if (!takes_all) {
-    const std::size_t start = rng.below(held - newest - older_rows + 1);
-    for (std::size_t i = 0; i < older_rows; ++i) rows[used++] = generation.rows[start + i] - k;
+    const std::size_t start = rng.below(held - newest - older + 1);
+    for (std::size_t i = 0; i < older; ++i) rows[used++] = generation.rows[start + i] - k;
   }
   std::array<std::uint8_t*, outputs_each_product> frames;
   std::array<std::uint8_t*, outputs_each_product> outputs;
@@ -509,7 +433,7 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
   ++part.inflight;
   if (++part.given == given_max * message.header.k) part.given_at = quarters(now);
   ++flow.inflight;
-  if (flow.state == PeerState::unheard && flow.start_left != 0) --flow.start_left;
+  if (flow.state == PeerState::unheard) ++flow.start_used;
   out.send_numbered(flow.peer, frame, bytes, sequence);
   counters.add(Counter::tx_coded_total);
 }

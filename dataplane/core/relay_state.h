@@ -1,6 +1,6 @@
 /// What a Relay is made of, shared by its source files: relay.cpp (entry points, routes, timers), relay_receive.cpp
 /// (frames in), relay_rivals.cpp (headers that contradict each other, and what is closed), relay_complete.cpp
-/// (decoding, hashing, finishing) and relay_send.cpp (frames out).
+/// (decoding, hashing, finishing), relay_ask.cpp (feedback out) and relay_send.cpp (all other frames out).
 #pragma once
 
 #include <array>
@@ -160,19 +160,25 @@ struct Relay::State {
   void complete(Instant now, std::uint32_t slot) noexcept;
   [[nodiscard]] std::uint8_t culprit_of(const Generation& generation, const Message& message) const noexcept;
 
-  // relay_send.cpp
-  void pump(Instant now, Outbox& out) noexcept;
+  // relay_ask.cpp
   void send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept;
   bool write_statuses(Instant now, PeerIndex to, FeedbackWriter& writer) noexcept;
   static void weigh(Instant now, Message& message, Duration rtt) noexcept;
   bool write_status(Message& message, std::uint8_t flow, FeedbackWriter& writer, std::size_t room) noexcept;
   [[nodiscard]] std::uint16_t want_from(Message& message, std::uint8_t flow) noexcept;
+  [[nodiscard]] double known_ahead(Message& message) noexcept;
+
+  // relay_send.cpp
+  void pump(Instant now, Outbox& out) noexcept;
   void send_probe(Instant now, PeerIndex to, Outbox& out) noexcept;
   void send_urgent(Instant now, PeerIndex to, Outbox& out) noexcept;
   bool send_announces(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
   bool send_single(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
   void send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept;
   std::size_t send_coded(Instant now, std::uint32_t slot, std::uint8_t flow, std::size_t budget, Outbox& out) noexcept;
+  [[nodiscard]] bool is_far(PeerIndex peer) const noexcept;
+  [[nodiscard]] bool is_own(const FlowRef& ref) const noexcept;
+  [[nodiscard]] std::size_t start_allowance(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t can_give(Instant now, const Message& message, const Generation& generation,
@@ -205,6 +211,7 @@ struct Relay::State {
   std::vector<Peer> peers;
   std::vector<PeerIndex> up_peers;
   std::size_t first_peer = 0;  // where the next pump starts, so that nobody is always last
+  Duration nearest_rtt{};      // of all neighbours
   std::vector<Route> routes;
   std::vector<std::uint32_t> unsettled;
   Fifo<std::uint32_t> loads;
