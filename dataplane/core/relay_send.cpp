@@ -1,9 +1,10 @@
-// Frames out, but for feedback. Nothing is queued but the names of flows: what a coded frame carries is decided when the
-// link lets it go, so it is made from the newest rank and the newest report, and nothing stale is ever sent.
+// Frames out, but for feedback. Nothing is queued but the names of flows: what a coded frame carries is decided when
+// the link lets it go, so it is made from the newest rank and the newest report, and nothing stale is ever sent.
 //
 // Order on each link: feedback, probes, announces and singles, then coded frames, one message's run after another's.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "codec/encoder.h"
@@ -24,6 +25,7 @@ constexpr double far_start = 1.5;     // times its share of what we hold: unsoli
 constexpr std::int64_t far_times = 2;  // a neighbour is far when its round trip is so many times the least,
 constexpr Duration far_by = milliseconds(25);    // and so much longer
 constexpr std::uint16_t inflight_to_equals = 2;  // of one generation, to a neighbour of our own rank
+constexpr double loss_margin = 6;                // standard deviations of what is lost of the packets wanted
 constexpr std::size_t announces_max = 64;        // frames that tell one neighbour of one message
 constexpr std::size_t given_max = 8;             // generations' worth of packets of one generation to one neighbour,
 constexpr std::uint16_t given_again = 4;         // and one more each so many quarters of a second
@@ -224,7 +226,8 @@ std::size_t Relay::State::allowed(const Message& message, const Flow& flow) cons
   if (message.is_single) return 0;
   switch (flow.state) {
     case PeerState::wanting: {
-      const double limit = flow.want * repair_factor(peers[flow.peer].loss);
+      const double loss = static_cast<double>(peers[flow.peer].loss);
+      const double limit = flow.want * repair_factor(peers[flow.peer].loss) + loss_margin * std::sqrt(flow.want * loss);
       const auto frames = static_cast<std::size_t>(limit + 0.5);
       return frames > flow.inflight ? frames - flow.inflight : 0;
     }
