@@ -80,11 +80,25 @@ const auto fields = std::to_array<FieldInfo>({
 
 daemon::Schema schema() noexcept { return {fields, "corelay-gateway"}; }
 
+bool has_port(std::string_view sidecar) {
+  const auto colon = sidecar.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  const auto text = sidecar.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return code == std::errc{} && end == text.data() + text.size() && port != 0;
+}
+
 Expected<void> check_together(const GatewayConfig& config) {
   const auto invalid = [](std::string text) { return fail(ErrorCode::invalid_argument, "config", std::move(text)); };
   if (config.nodes.sidecars.size() > nodes_max) {
     return invalid(
         fmt::format("nodes.sidecars (P2P_NODES) has {} entries: at most {}", config.nodes.sidecars.size(), nodes_max));
+  }
+  for (const auto& sidecar : config.nodes.sidecars) {
+    if (has_port(sidecar)) continue;
+    return invalid(
+        fmt::format("nodes.sidecars (P2P_NODES) has \"{}\": must be host:port, such as localhost:33212", sidecar));
   }
   if (config.nodes.redial_min_ms > config.nodes.redial_max_ms) {
     return invalid("nodes.redial_min_ms must not be above nodes.redial_max_ms");

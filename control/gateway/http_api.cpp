@@ -185,7 +185,7 @@ void HttpApi::answer(const std::shared_ptr<Connection>& connection, Request requ
     return (this->*entry.route)(call);
   }
   if (allowed.empty()) return respond(error_response(generation, 404, "no such path; see /openapi.json"));
-  Response response = error_response(generation, 405, "method not allowed: " + allowed);
+  Response response = error_response(generation, 405, "method not allowed; allowed: " + allowed);
   response.headers.emplace_back("Allow", allowed);
   respond(std::move(response));
 }

@@ -22,6 +22,7 @@ constexpr std::int32_t command_subscribe = 2;
 constexpr std::int32_t command_unsubscribe = 3;
 constexpr const char* stream_method = "/proto.CommandStream/ListenCommands";
 constexpr int window_bytes = 8 << 20;
+constexpr int attempts_until_told = 6;
 
 using Stream = grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
@@ -172,6 +173,7 @@ struct NodeLink::State {
   std::unique_ptr<grpc::GenericStub> stub;
   std::unique_ptr<proto::CommandStream::Stub> unary;
   std::thread thread;
+  int silent_attempts = 0;  // the thread's own
 
   std::mutex mutex;  // guards what follows
   std::condition_variable changed;
@@ -263,7 +265,12 @@ void NodeLink::State::confirm_topics() {
 }
 
 void NodeLink::State::set_reachable(bool is_reachable, const std::string& why) {
-  if (link.is_reachable_.exchange(is_reachable) == is_reachable) return;
+  // A node that never answered is heard of too, but not while both are starting.
+  if (link.is_reachable_.exchange(is_reachable) != is_reachable) {
+    silent_attempts = attempts_until_told;
+  } else if (++silent_attempts != attempts_until_told) {
+    return;
+  }
   events.reachable(is_reachable, why);
 }
 

@@ -277,13 +277,14 @@ std::string path_of(const std::vector<const CLI::App*>& verbs) {
 
 /// A word too many: an option nobody knows, a command nobody knows, or an argument nobody takes.
 std::string unknown_words(const CLI::App& app, const std::vector<std::string>& rest) {
-  const auto flag =
-      std::find_if(rest.begin(), rest.end(), [](const auto& word) { return word.starts_with("-"); });
-  if (flag != rest.end()) return fmt::format("there is no option '{}'", shortened(*flag));
   const auto verbs = chosen_verbs(app);
   const bool has_verbs =
       !verbs.back()->get_subcommands([](const CLI::App*) { return true; }).empty();
-  const std::string word = shortened(rest.back());  // the library keeps them in reverse
+  const std::string word = shortened(rest.front());
+  const bool is_wrong_verb = has_verbs && !word.starts_with("-");  // its options are unknown only because it is
+  const auto flag =
+      std::find_if(rest.begin(), rest.end(), [](const auto& each) { return each.starts_with("-"); });
+  if (flag != rest.end() && !is_wrong_verb) return fmt::format("there is no option '{}'", shortened(*flag));
   if (!has_verbs) return fmt::format("'{}' takes no argument '{}'", path_of(verbs), word);
   return verbs.size() == 1 ? fmt::format("there is no command '{}'", word)
                            : fmt::format("there is no command '{} {}'", path_of(verbs), word);

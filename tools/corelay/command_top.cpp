@@ -219,10 +219,11 @@ class View {
   const std::vector<std::string>& addresses_;
 };
 
+/// All of them while any runs: one that died is shown as such, not left out.
 std::vector<std::string> local_nodes() {
   std::vector<std::string> addresses;
-  if (const auto fleet = Fleet::load(fleet_directory())) {
-    for (const FleetNode* node : fleet->running()) addresses.push_back(node->api());
+  if (const auto fleet = Fleet::load(fleet_directory()); fleet && !fleet->running().empty()) {
+    for (const FleetNode& node : fleet->nodes()) addresses.push_back(node.api());
   }
   return addresses;
 }

@@ -68,8 +68,8 @@ ExitCode GatewayClient::unreachable(const Error& error) const {
                                                    : "--service-url with the port of a gateway's HTTP API");
   }
   return console_.fail(code, fmt::format("no gateway at {}: {}", url().origin(), error.what),
-                       "--service-url http://HOST:PORT of a running gateway (corelay-gateway), or --addr HOST:PORT of "
-                       "a node's sidecar");
+                       "--service-url http://HOST:PORT of a running gateway; 'corelay up' starts two, at "
+                       "http://localhost:8081 and 8082");
 }
 
 ExitCode GatewayClient::refused(const HttpReply& reply, const std::string& doing) const {

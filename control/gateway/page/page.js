@@ -70,7 +70,9 @@ function place(index) {
   return { x: 240 + 160 * Math.cos(angle), y: middle + 105 * Math.sin(angle) };
 }
 
-const is_linked = (list, a, b) => a[list].includes(b.peer_id) || b[list].includes(a.peer_id);
+// What a node out of reach said last is no news: its neighbours know better.
+const names = (list, a, b) => a.reachable && a[list].includes(b.peer_id);
+const is_linked = (list, a, b) => names(list, a, b) || names(list, b, a);
 const chosen_message = () => messages.get(chosen) || [...messages.values()].pop();
 const arrival_at = (message, index) => message && message.arrivals.find((arrival) => arrival.node === index);
 
@@ -115,7 +117,9 @@ function draw_dots() {
     if (message && news.has(`${key_of(message)} ${index}`)) group.classList.add('has-news');
     return group;
   }));
-  id('chosen').textContent = message ? `Shown: ${message.preview ?? 'bytes'} on ${message.topic}`.slice(0, 90) : '';
+  const preview = message?.preview ?? 'bytes';
+  const start = preview.length > 60 ? `${preview.slice(0, 60)}…` : preview;
+  id('chosen').textContent = message ? `Shown: ${start} on ${message.topic}` : '';
 }
 
 // Tables --------------------------------------------------------------------------------------------------------------
@@ -124,7 +128,7 @@ function draw_nodes() {
   id('nodes').tBodies[0].replaceChildren(...nodes.map((node, index) => tag('tr', {},
     tag('td', {}, String(index + 1)), tag('td', {}, node.address),
     tag('td', { className: node.reachable ? 'good' : 'bad' }, node.reachable ? 'in reach' : 'out of reach'),
-    tag('td', { className: 'number' }, String(node.peers.length)),
+    tag('td', { className: 'number' }, node.reachable ? String(node.peers.length) : ''),
     tag('td', { className: 'number' }, node.messages.toLocaleString('en')),
     tag('td', { className: 'number' }, node.reachable ? `${node.cpu_used.toFixed(0)} %` : ''),
     tag('td', {}, tag('code', {}, node.peer_id || 'unknown')))));
