@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tools/corelay/gateway_client.h"
 #include "tools/corelay/completion.h"
 #include "tools/corelay/digest.h"
 #include "tools/corelay/gateway_frame.h"
@@ -241,6 +242,20 @@ TEST(Completion, QuotesAndShells) {
   for (const char* shell : {"bash", "zsh", "fish"}) ASSERT_TRUE(completion_script(shell, program)) << shell;
   EXPECT_NE(completion_script("fish", program)->find("-d 'it'\\''s'"), std::string::npos);
   EXPECT_FALSE(completion_script("tcsh", program));
+}
+
+TEST(GatewayPorts, GrpcFollowsHttpUnlessItIsGiven) {
+  const auto port = [](const char* text, std::uint16_t given) {
+    GatewayOptions options;
+    options.grpc_port = given;
+    const auto urls = parse_service_urls({text});
+    return urls ? grpc_port_of(urls->front(), options) : std::uint16_t{0};
+  };
+  EXPECT_EQ(port("http://localhost:8081", 0), 50051);
+  EXPECT_EQ(port("http://localhost:8083", 0), 50053);
+  EXPECT_EQ(port("http://localhost:9000", 0), 50051);
+  EXPECT_EQ(port("https://relay.example", 0), 50051);
+  EXPECT_EQ(port("http://localhost:8082", 7000), 7000);
 }
 
 }  // namespace

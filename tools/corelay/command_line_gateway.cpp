@@ -36,7 +36,7 @@ void add_publish(CLI::App& app, Choice& choice, const std::shared_ptr<SharedOpti
   CLI::App& verb =
       add_verb(app, "publish", "Publish messages through a gateway or a node, and wait for its word on each",
                "  corelay publish --topic news --message hello\n"
-               "  corelay publish --grpc --grpc-port 50052 --topic news --file a.bin    the second gateway's\n"
+               "  corelay publish --grpc --service-url http://localhost:8082 --topic news --file a.bin\n"
                "  corelay publish --addr localhost:33222 --topic news --message hello    a node, no gateway\n"
                "  corelay publish --topic blocks --file block.bin --file next.bin\n"
                "  corelay publish --topic load --random 100KiB --count 50 --sleep 20ms\n"

@@ -111,7 +111,7 @@ Clients clients_of(const Console& console, const MultiOptions& options, const st
 
 std::string grpc_address(const Client& client, const GatewayOptions& options) {
   Url url = client.url;
-  url.port = std::to_string(options.grpc_port);
+  url.port = std::to_string(grpc_port_of(url, options));
   return url.authority();
 }
 

@@ -46,7 +46,7 @@ CLI::Option* add_number(CLI::App& verb, const std::string& name, const std::stri
 void add_port(CLI::App& verb, const std::string& name, const std::string& help, std::uint16_t& port) {
   add_number(verb, name, help, 1, 65535, [&port](std::uint64_t number) { port = static_cast<std::uint16_t>(number); })
       ->type_name("PORT")
-      ->default_str(std::to_string(port));
+      ->default_str(port == 0 ? "" : std::to_string(port));
 }
 
 /// HOST:PORT, with its default; also as a browser has it, http://HOST:PORT/.
@@ -133,7 +133,8 @@ void add_gateway(CLI::App& verb, GatewayOptions& options) {
 
 void add_grpc(CLI::App& verb, GatewayOptions& options) {
   verb.add_flag("--grpc", options.is_grpc, "Over the gateway's gRPC in place of HTTP");
-  add_port(verb, "--grpc-port", "Port of the gateway's gRPC", options.grpc_port);
+  add_port(verb, "--grpc-port", "Port of the gateway's gRPC; 50051 for HTTP on 8081, 50052 for 8082 and so on",
+           options.grpc_port);
 }
 
 }  // namespace corelay::tools

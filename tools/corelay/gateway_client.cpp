@@ -1,5 +1,6 @@
 #include "tools/corelay/gateway_client.h"
 
+#include <charconv>
 #include <fmt/format.h>
 
 #include "tools/corelay/gateway_frame.h"
@@ -7,6 +8,16 @@
 #include "tools/corelay/text.h"
 
 namespace corelay::tools {
+
+std::uint16_t grpc_port_of(const Url& url, const GatewayOptions& options) {
+  constexpr std::uint16_t first_http = 8081;
+  constexpr std::uint16_t first_grpc = 50051;
+  if (options.grpc_port != 0) return options.grpc_port;
+  std::uint16_t port = 0;
+  std::from_chars(url.port.data(), url.port.data() + url.port.size(), port);
+  const bool is_of_fleet = port >= first_http && port < first_http + 100;
+  return static_cast<std::uint16_t>(is_of_fleet ? first_grpc + (port - first_http) : first_grpc);
+}
 
 Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& texts) {
   std::vector<Url> urls;

@@ -66,7 +66,7 @@ class GatewayOutlet final : public PublishOutlet {
       const std::string authorization = access_.authorization();
       if (!grpc_ || authorization != grpc_authorization_) {
         Url url = client_.url();
-        url.port = std::to_string(options_.gateway.grpc_port);
+        url.port = std::to_string(grpc_port_of(url, options_.gateway));
         grpc_ = std::make_unique<GatewayGrpc>(url.authority(), url.is_tls, authorization);
         grpc_authorization_ = authorization;
         grpc_address_ = url.authority();
