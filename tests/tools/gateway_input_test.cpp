@@ -198,6 +198,7 @@ TEST(Metrics, TotalsAndLanes) {
   EXPECT_EQ(page.total("c"), 4);
   EXPECT_FALSE(page.has("d"));
   EXPECT_EQ(page.beginning_with("drop_"), (std::map<std::string, double>{{"drop_x", 1000}}));
+  EXPECT_TRUE(MetricsPage::parse("drop_\x1b[31mx 5\n").beginning_with("drop_").empty());
 }
 
 TEST(Load, PayloadsTellWhoAndWhen) {

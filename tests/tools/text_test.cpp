@@ -11,6 +11,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
+TEST(Text, WhatOthersSayDoesNotActOnTheTerminal) {
+  EXPECT_EQ(on_terminal("grün\n\ta"), "grün\n\ta");
+  EXPECT_EQ(on_terminal("\x1b[31m\r\x7f\x9b\xc2\x9b"), R"(\x1b[31m\x0d\x7f\x9b\xc2\x9b)");
+  EXPECT_EQ(on_line("a\nb\tc\x07"), R"(a b c\x07)");
+}
+
 TEST(Text, CommasEveryThreeDigits) {
   EXPECT_EQ(with_commas(0), "0");
   EXPECT_EQ(with_commas(999), "999");
@@ -73,6 +79,8 @@ TEST(Text, PrintableIsUtf8WithoutControls) {
   EXPECT_FALSE(is_printable("\xe2\x82"));          // cut short
   EXPECT_FALSE(is_printable("\xf4\x90\x80\x80"));  // beyond U+10FFFF
   EXPECT_FALSE(is_printable("\x80"));
+  EXPECT_FALSE(is_printable("\xc2\x9b" "31m"));  // a control sequence in one character
+  EXPECT_TRUE(is_printable("\xc2\xa0"));
 }
 
 TEST(Text, QuotesAndEscapes) {
@@ -80,6 +88,7 @@ TEST(Text, QuotesAndEscapes) {
   EXPECT_EQ(in_quotes("a\"b\\c\n\t"), R"("a\"b\\c\n\t")");
   EXPECT_EQ(in_quotes("\x01"), R"("\x01")");
   EXPECT_EQ(in_quotes("ü"), "\"ü\"");
+  EXPECT_EQ(in_quotes("\xc2\x9bm\xff"), R"("\xc2\x9bm\xff")");
 }
 
 TEST(Text, PayloadsAreShownAsTextOnlyWhereShortAndPrintable) {

@@ -16,7 +16,7 @@ std::string text_at(const Json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end()) return "-";
   std::string text = found->is_string() ? found->get<std::string>() : found->dump();
-  return text.empty() ? "-" : text;
+  return text.empty() ? "-" : on_line(text);
 }
 
 std::uint64_t number_at(const Json& object, const char* key) {
@@ -35,12 +35,12 @@ void show_health(const Console& console, const Url& url, const Json& reply) {
 
 void show_topics(const Console& console, const Url& url, const Json& reply) {
   const Json topics = reply.value("topics", Json::array());
-  const std::string client = reply.value("client_id", "");
-  const std::string whose = client.empty() ? "" : " of " + client;
+  const std::string client = text_at(reply, "client_id");
+  const std::string whose = client == "-" ? "" : " of " + client;
   console.print_table(
       fmt::format("{} topic{}{} at {}\n", topics.size(), topics.size() == 1 ? "" : "s", whose, url.origin()));
   for (const Json& topic : topics)
-    console.print_table("  " + (topic.is_string() ? topic.get<std::string>() : topic.dump()) + "\n");
+    console.print_table("  " + on_line(topic.is_string() ? topic.get<std::string>() : topic.dump()) + "\n");
   if (topics.empty()) console.print_table("None yet: 'corelay subscribe --topic NAME' makes one\n");
   console.print_value(reply);
 }

@@ -53,7 +53,7 @@ std::string dashboard_text(const Console& console, const Json& snapshot, const U
   for (const auto& [id, message] : messages.items()) {
     if (shown++ == rows || !message.is_object()) break;
     const Json topic = message.value("topic", Json(""));
-    table.add_row({shortened(id.substr(0, 12)), topic.is_string() ? shortened(topic.get<std::string>()) : "",
+    table.add_row({on_line(id.substr(0, 12)), topic.is_string() ? on_line(shortened(topic.get<std::string>())) : "",
                    with_commas(count_at(message, "delivered")), delay_at(message, "delay_sec"),
                    human_bytes(count_at(message, "bytes_moved"))});
   }

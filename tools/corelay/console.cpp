@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "tools/corelay/text.h"
+
 namespace corelay::tools {
 namespace {
 
@@ -170,9 +172,10 @@ ExitCode Console::fail(ExitCode code, std::string_view what, std::string_view re
               Json{{"error", error}}.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
     return code;
   }
+  // What others say of a failure is part of it.
   const std::string mark = has_error_colour_ ? "\x1b[31mcorelay:\x1b[0m " : "corelay: ";
-  write_all(stderr, mark + std::string(what) + '\n');
-  if (!remedy.empty()) write_all(stderr, "  try: " + std::string(remedy) + '\n');
+  write_all(stderr, mark + on_terminal(what) + '\n');
+  if (!remedy.empty()) write_all(stderr, "  try: " + on_terminal(remedy) + '\n');
   return code;
 }
 

@@ -9,6 +9,7 @@
 
 #include "tools/corelay/read_file.h"
 #include "tools/corelay/sidecar_event.h"
+#include "tools/corelay/text.h"
 
 namespace corelay::tools {
 
@@ -73,6 +74,7 @@ Error grpc_error(const grpc::Status& status, const std::string& address, const s
   const auto reason = error.what.find("Connection refused");
   if (reason != std::string::npos) error.what = "connection refused";
   if (error.what.starts_with("DNS resolution failed")) error.what = "no such host";
+  error.what = on_terminal(error.what);
   if (error.what.empty()) error.what = "the " + peer + " closed the connection";
   return error;
 }

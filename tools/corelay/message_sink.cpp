@@ -98,7 +98,8 @@ Expected<void> MessageSink::take(const SidecarMessage& message, const std::strin
   if (console_.is_debug())
     console_.note(fmt::format(
         "Recv:\t[{}]\treceiver_addr:{}\t[recv_time, size]:[{}, {}]\ttopic:{}\thash:{}\tprotocol:{}", count_, from,
-        wall_ns().count(), message.payload.size(), message.topic, sha256_hex(message.payload).substr(0, 8), protocol));
+        wall_ns().count(), message.payload.size(), on_line(message.topic), sha256_hex(message.payload).substr(0, 8),
+        protocol));
   if (const auto kept = persist(message); !kept) return kept;
   if (webhook_) webhook_->offer({message.payload, now_text(), message.topic, client_id_, message.message_id});
   if (options_.is_raw) {
@@ -138,7 +139,7 @@ Expected<std::string> MessageSink::save(const SidecarMessage& message) const {
 
 void MessageSink::show(const SidecarMessage& message, const std::string& file) const {
   if (console_.is_table()) {
-    const std::string topic = options_.topics.size() > 1 ? fmt::format("[{}] ", message.topic) : "";
+    const std::string topic = options_.topics.size() > 1 ? fmt::format("[{}] ", on_line(message.topic)) : "";
     const std::string saved = file.empty() ? "" : console_.dim(" in " + file);
     console_.print(fmt::format("{}Received message: {}{}\n", topic, shown_payload(message.payload), saved));
     return;

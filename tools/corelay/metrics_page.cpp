@@ -21,6 +21,13 @@ std::optional<unsigned> lane_of(std::string_view labels) {
   return lane && *lane < lanes_max ? std::optional(static_cast<unsigned>(*lane)) : std::nullopt;
 }
 
+/// As Prometheus has names; they are shown to people.
+bool is_name(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ':';
+  });
+}
+
 }  // namespace
 
 MetricsPage MetricsPage::parse(std::string_view text) {
@@ -43,7 +50,7 @@ MetricsPage MetricsPage::parse(std::string_view text) {
     while (line.starts_with(' ')) line.remove_prefix(1);
     double value = 0;
     const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
-    if (error != std::errc{} || name.empty() || !std::isfinite(value)) continue;
+    if (error != std::errc{} || !is_name(name) || !std::isfinite(value)) continue;
     ++taken;
     Sample& sample = page.samples_[std::string(name)];
     sample.total += value;

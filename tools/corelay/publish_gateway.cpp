@@ -15,6 +15,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
+std::string text_at(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 std::chrono::nanoseconds wall_ns() { return std::chrono::system_clock::now().time_since_epoch(); }
 
 class GatewayOutlet final : public PublishOutlet {
@@ -58,7 +63,7 @@ class GatewayOutlet final : public PublishOutlet {
                                                fmt::format("{} answered with status 200, but not as a gateway does: {}",
                                                            client_.url().origin(), error_text(reply->body)),
                                                "--service-url with the HTTP port of a gateway"));
-    return PublishReport{options_.topic, told["status"].get<std::string>(), told.value("message_id", "")};
+    return PublishReport{options_.topic, told["status"].get<std::string>(), text_at(told, "message_id")};
   }
 
   Answer send_grpc(const Payload& payload) {
@@ -135,7 +140,7 @@ ExitCode report_published(const Console& console, const PublishReport& report, c
       console.print(fmt::format("{} {}{} to {} in {}\n", verb, exact_bytes(payload.bytes.size()),
                                 payload.name.empty() ? "" : " of " + payload.name, in_quotes(report.topic),
                                 human_time(took)));
-      console.print(console.dim(fmt::format("  message id (SHA-256) {}", report.message_id)) + "\n");
+      console.print(console.dim(fmt::format("  message id (SHA-256) {}", on_line(report.message_id))) + "\n");
     }
   }
   console.print_value({{"status", report.status},

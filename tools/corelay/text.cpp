@@ -32,6 +32,14 @@ std::size_t utf8_length(std::string_view text) noexcept {
   return is_overlong || is_outside ? 0 : length;
 }
 
+/// Whether the character at the front, of so many bytes, is one that terminals act on: C0, DEL, or C1 (U+0080 to
+/// U+009F, among them a control sequence's introducer).
+bool is_control(std::string_view text, std::size_t length) noexcept {
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (length == 1) return first < 0x20 || first == 0x7f;
+  return length == 2 && first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
+}
+
 /// Splits "1.5s" into 1.5 and "s". Nothing where no number leads.
 std::optional<std::pair<double, std::string_view>> number_and_unit(std::string_view text) {
   double number = 0;
@@ -122,21 +130,43 @@ std::string shortened(std::string_view text) {
 
 bool is_printable(std::string_view payload) noexcept {
   while (!payload.empty()) {
-    const auto first = static_cast<unsigned char>(payload.front());
-    const bool is_control =
-        (first < 0x20 && first != '\t' && first != '\n' && first != '\r') || first == 0x7f;
+    const char first = payload.front();
     const std::size_t length = utf8_length(payload);
-    if (is_control || length == 0) return false;
+    const bool is_space = first == '\t' || first == '\n' || first == '\r';
+    if (length == 0 || (!is_space && is_control(payload, length))) return false;
     payload.remove_prefix(length);
   }
   return true;
 }
 
+std::string on_terminal(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    const std::string_view character = text.substr(0, std::max<std::size_t>(1, length));
+    const bool is_layout = text.front() == '\n' || text.front() == '\t';
+    if (length != 0 && (is_layout || !is_control(text, length)))
+      out += character;
+    else
+      for (const char byte : character) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
+    text.remove_prefix(character.size());
+  }
+  return out;
+}
+
+std::string on_line(std::string_view text) {
+  std::string out = on_terminal(text);
+  std::replace_if(
+      out.begin(), out.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  return out;
+}
+
 std::string in_quotes(std::string_view text) {
   std::string out = "\"";
-  for (const char character : text) {
-    const auto byte = static_cast<unsigned char>(character);
-    switch (character) {
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    const std::string_view character = text.substr(0, std::max<std::size_t>(1, length));
+    switch (character.front()) {
       case '"':
         out += "\\\"";
         break;
@@ -153,12 +183,9 @@ std::string in_quotes(std::string_view text) {
         out += "\\t";
         break;
       default:
-        if (byte < 0x20 || byte == 0x7f) {
-          out += fmt::format("\\x{:02x}", byte);
-        } else {
-          out += character;
-        }
+        out += on_terminal(character);
     }
+    text.remove_prefix(character.size());
   }
   return out + "\"";
 }

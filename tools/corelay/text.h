@@ -37,10 +37,15 @@ namespace corelay::tools {
 /// The text for an error about it: at most 40 bytes, then "…".
 [[nodiscard]] std::string shortened(std::string_view text);
 
-/// Valid UTF-8 without control characters other than tab, line feed and carriage return.
+/// Valid UTF-8 without control characters, C0 or C1, other than tab, line feed and carriage return.
 [[nodiscard]] bool is_printable(std::string_view payload) noexcept;
 
-/// The text in double quotes; quotes, backslashes and control characters escaped.
+/// What others said, safe to show: control characters but line feed and tab, and bytes that are not UTF-8, as \xNN.
+[[nodiscard]] std::string on_terminal(std::string_view text);
+/// The same on one line.
+[[nodiscard]] std::string on_line(std::string_view text);
+
+/// The text in double quotes; quotes, backslashes, control characters and bytes that are not UTF-8 escaped.
 [[nodiscard]] std::string in_quotes(std::string_view text);
 
 /// How a payload is shown on one line: short text in quotes, anything else as size and SHA-256.

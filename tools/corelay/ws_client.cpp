@@ -36,7 +36,8 @@ Error refusal(const Url& url, const websocket::response_type& answer) {
     error.code = ErrorCode::permission_denied;
   else if (status >= 400 && status < 500)
     error.code = ErrorCode::invalid_argument;
-  error.what = fmt::format("status {}{}{}", status, answer.body().empty() ? "" : ": ", shortened(answer.body()));
+  const std::string said = on_line(shortened(answer.body()));
+  error.what = fmt::format("status {}{}{}", status, said.empty() ? "" : ": ", said);
   return error;
 }
 
@@ -78,7 +79,7 @@ struct WsClient::State {
       is_reading = false;
       error = e;
       has_message = !e;
-      if (e == websocket::error::closed) close_reason = std::string(ws.reason().reason.c_str());
+      if (e == websocket::error::closed) close_reason = on_line(ws.reason().reason.c_str());
     });
   }
 
