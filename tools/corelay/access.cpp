@@ -55,7 +55,7 @@ void Access::keep_fresh() {
   const auto now = std::chrono::steady_clock::now();
   if (tried_at_ != std::chrono::steady_clock::time_point{} && now - tried_at_ < retry_pause) return;
   tried_at_ = now;
-  auto fresh = refresh_file(path_, false);
+  auto fresh = refresh_file(path_, tokens_->token);
   if (fresh) tokens_ = std::move(*fresh);
   refresh_failure_ = fresh ? "" : fresh.error().describe();
 }

@@ -67,7 +67,7 @@ ExitCode report_tokens(const Console& console, const char* verb, const std::stri
   const std::int64_t expiry = expiry_of(tokens);
   const std::string client = claims ? claims->client_id : "";
   console.print_table(
-      fmt::format("{}{}{}\n  token in {}\n", verb, client.empty() ? "" : " as " + client,
+      fmt::format("{}{}{}\n  token in {}\n", verb, client.empty() ? "" : " as " + on_line(client),
                   expiry == 0 ? "" : ", valid for " + span_text(std::max<std::int64_t>(0, expiry - wall_s())), path));
   Json value{{"client_id", client}, {"auth_path", path}};
   if (expiry != 0) value["expires_at"] = format_time(expiry);
@@ -134,7 +134,7 @@ ExitCode whoami(const Console& console, const std::string& auth_path) {
   const std::int64_t expiry = expiry_of(*tokens);
   const std::int64_t left = expiry - wall_s();
   const auto add = [&](const char* label, const std::string& text) {
-    if (!text.empty()) console.print_table(fmt::format("{:<18}{}\n", label, text));
+    if (!text.empty()) console.print_table(fmt::format("{:<18}{}\n", label, on_line(text)));
   };
   add("Client", claims->client_id);
   add("Email", claims->email);
@@ -169,7 +169,7 @@ ExitCode refresh(const Console& console, const std::string& auth_path) {
   const std::string path = token_path(auth_path);
   const auto tokens = load_tokens(path);
   if (!tokens) return report_load(console, tokens.error());
-  const auto fresh = refresh_file(path, true);
+  const auto fresh = refresh_file(path, "");
   if (!fresh && fresh.error().code == ErrorCode::not_found)
     return console.fail(ExitCode::refused, fresh.error().describe(), "'corelay login'");
   if (!fresh) return report_issuer(console, fresh.error(), "'corelay login'");

@@ -339,7 +339,9 @@ Expected<void> Fleet::start(const UpOptions& options) {
   for (FleetGateway& gateway : gateways_) {
     if (auto started = start_one(gateway, *gateway_program); !started) return started;
   }
-  return record();
+  auto recorded = record();
+  if (!recorded) stop(milliseconds(2000));  // nobody would find them again
+  return recorded;
 }
 
 Expected<void> Fleet::record() const {

@@ -1,5 +1,6 @@
 #include "tools/corelay/oauth.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
@@ -33,7 +34,9 @@ std::int64_t wall_s() {
 Expected<Url> checked_url(const std::string& text) {
   auto url = parse_url(text);
   if (!url) return url;
-  const bool is_here = url->host == "localhost" || url->host == "::1" || url->host.starts_with("127.");
+  in_addr address = {};  // 127.example.org is a name like any other
+  const bool is_loopback = inet_pton(AF_INET, url->host.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+  const bool is_here = url->host == "localhost" || url->host == "::1" || is_loopback;
   if (!url->is_tls && !is_here)
     return fail(ErrorCode::invalid_argument, "issuer",
                 fmt::format("{} would send tokens in the clear: https:// is needed", in_quotes(text)));
@@ -84,16 +87,18 @@ class FileLock {
  public:
   explicit FileLock(const std::string& path)
       : file_(open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
-    if (file_ >= 0) static_cast<void>(flock(file_, LOCK_EX));
+    is_held_ = file_ >= 0 && flock(file_, LOCK_EX) == 0;  // a signal ends the wait
   }
   ~FileLock() {
     if (file_ >= 0) close(file_);
   }
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
+  [[nodiscard]] bool is_held() const noexcept { return is_held_; }
 
  private:
   int file_;
+  bool is_held_ = false;
 };
 
 }  // namespace
@@ -162,13 +167,13 @@ Expected<Tokens> wait_for_login(const LoginOptions& options, const IssuerEndpoin
   }
 }
 
-Expected<Tokens> refresh_file(const std::string& path, bool is_forced) {
-  const auto before = load_tokens(path);
-  if (!before) return before;
+Expected<Tokens> refresh_file(const std::string& path, std::string_view held) {
+  if (const auto before = load_tokens(path); !before) return before;
   const FileLock lock(path);
+  if (!lock.is_held()) return fail(ErrorCode::internal, path + ".lock", "cannot be locked", errno);
   const auto now = load_tokens(path);
   if (!now) return now;
-  if (now->token != before->token && !is_forced) return now;  // by another process, while we waited for the lock
+  if (!held.empty() && now->token != held) return now;
   if (now->refresh_token.empty())
     return fail(ErrorCode::not_found, path, "holds no refresh token: the issuer gave none");
   if (now->issuer.empty()) return fail(ErrorCode::not_found, path, "does not say who issued its token");

@@ -31,10 +31,11 @@ struct LoginOptions {
                                               const DeviceGrant& grant, const std::function<bool()>& is_cancelled);
 
 /// Takes new tokens by the refresh token of a file and writes the file; one process at a time, as issuers take a
-/// refresh token once. Where another process has just done so, its tokens are the result, unless `is_forced`. Errors:
+/// refresh token once: where the file cannot be locked, none is spent. Where the file has another token than `held`,
+/// somebody has refreshed it already, and that is the result; an empty `held` asks for new tokens in any case. Errors:
 /// not_found (no file, or no refresh token or issuer in it), permission_denied (the issuer refuses: a new login is
 /// needed), and what network and file system say.
-[[nodiscard]] Expected<Tokens> refresh_file(const std::string& path, bool is_forced);
+[[nodiscard]] Expected<Tokens> refresh_file(const std::string& path, std::string_view held);
 
 /// Tells the issuer that a refresh token is no longer used (RFC 7009). Errors: unavailable, not_found (it has no such
 /// endpoint).

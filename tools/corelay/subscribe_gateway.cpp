@@ -23,6 +23,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds connect_timeout{10'000};
 constexpr milliseconds pause_min{100};
 constexpr milliseconds pause_max{3'000};
+constexpr std::chrono::seconds steady_time{3};  // a connection that lasts as long is no failure
 constexpr std::size_t recent_max = 4096;
 constexpr milliseconds again_max{60'000};  // after a reconnect, what came before may come again for this long
 
@@ -44,6 +45,7 @@ class GatewaySubscription {
       if (failure->is_final || tried >= client_.gateways()) return report(*failure);
       client_.try_next();
     }
+    connected_at_ = Clock::now();
     announce();
     const ExitCode code = receive();
     leave();
@@ -94,28 +96,37 @@ class GatewaySubscription {
     console_.note(fmt::format("The connection to {} is lost: {}; trying again", client_.url().origin(), why.what));
     recent_.on_reconnect();
     settles_at_ = Clock::now() + again_max;
-    milliseconds pause = pause_min;
-    for (;;) {
+    // What ends as soon as it is made is not made again at once.
+    const bool was_short = Clock::now() - connected_at_ < steady_time;
+    pause_ = was_short ? longer(pause_) : milliseconds(0);
+    for (;; pause_ = longer(pause_)) {
+      if (const auto code = sleep(pause_)) return code;
       client_.try_next();
       const auto failure = connect();
-      if (!failure) {
-        console_.note(
-            fmt::format("Connected to {} again{}", client_.url().origin(),
-                        offset_.empty() || options_.gateway.is_grpc ? "" : ", going on behind the last message"));
-        return std::nullopt;
-      }
-      if (failure->is_final) return report(*failure);
-      const auto next = Clock::now() + pause;
-      while (Clock::now() < next) {
-        if (is_interrupted()) {
-          has_been_told_ = true;
-          return ExitCode::ok;
-        }
-        if (is_time_over()) return report_time_over();
-        std::this_thread::sleep_for(std::min(pause, milliseconds(50)));
-      }
-      pause = std::min(pause * 2, pause_max);
+      if (failure && failure->is_final) return report(*failure);
+      if (failure) continue;
+      connected_at_ = Clock::now();
+      const bool goes_on = !offset_.empty() && !options_.gateway.is_grpc;
+      console_.note(fmt::format("Connected to {} again{}", client_.url().origin(),
+                                goes_on ? ", going on behind the last message" : ""));
+      return std::nullopt;
     }
+  }
+
+  static milliseconds longer(milliseconds pause) { return std::clamp(pause * 2, pause_min, pause_max); }
+
+  /// How the command ends, where it does before the time is over.
+  std::optional<ExitCode> sleep(milliseconds time) {
+    const auto end = Clock::now() + time;
+    while (Clock::now() < end) {
+      if (is_interrupted()) {
+        has_been_told_ = true;
+        return ExitCode::ok;
+      }
+      if (is_time_over()) return report_time_over();
+      std::this_thread::sleep_for(std::min(time, milliseconds(50)));
+    }
+    return std::nullopt;
   }
 
   std::optional<Failure> connect() { return options_.gateway.is_grpc ? connect_grpc() : connect_ws(); }
@@ -221,6 +232,8 @@ class GatewaySubscription {
   std::uint64_t lost_ = 0;
   Clock::time_point started_at_;
   Clock::time_point settles_at_;
+  Clock::time_point connected_at_;
+  milliseconds pause_{0};  // before the next try
   bool has_been_told_ = false;
 };
 

@@ -6,6 +6,7 @@
 
 #include "tools/corelay/gateway_frame.h"
 #include "tools/corelay/http_client.h"
+#include "tools/corelay/text.h"
 
 namespace corelay::tools {
 namespace {
@@ -40,7 +41,9 @@ void Webhook::offer(WebhookFields fields) {
   std::uint64_t dropped = 0;
   {
     const std::lock_guard lock(mutex_);
-    if (queue_.size() < options_.queue_max) {
+    const std::size_t bytes = queue_bytes_ + fields.message.size();
+    if (queue_.empty() || (queue_.size() < options_.queue_max && bytes <= options_.queue_bytes_max)) {
+      queue_bytes_ = bytes;
       queue_.push_back(std::move(fields));
     } else {
       dropped = ++counts_.dropped;
@@ -48,8 +51,9 @@ void Webhook::offer(WebhookFields fields) {
   }
   changed_.notify_all();
   if (dropped != 0)
-    tell(drop_told_at_, fmt::format("Webhook queue full ({}), message dropped; {} so far (--webhook-queue-size)",
-                                    options_.queue_max, dropped));
+    tell(drop_told_at_,
+         fmt::format("Webhook queue full ({}), message dropped; {} so far (--webhook-queue-size; {} at most)",
+                     options_.queue_max, dropped, human_bytes(options_.queue_bytes_max)));
 }
 
 void Webhook::run() {
@@ -60,6 +64,7 @@ void Webhook::run() {
     if (queue_.empty()) return;
     const WebhookFields fields = std::move(queue_.front());
     queue_.pop_front();
+    queue_bytes_ -= fields.message.size();
     is_busy_ = true;
     lock.unlock();
     HttpRequest request;

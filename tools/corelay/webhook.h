@@ -21,6 +21,7 @@ struct WebhookOptions {
   Url url;
   std::optional<WebhookTemplate> schema;  // none: the payload is the body
   std::size_t queue_max = 100;
+  std::size_t queue_bytes_max = 64u << 20;  // of payloads; a larger one waits alone
   std::chrono::milliseconds timeout{3'000};  // of one POST
 };
 
@@ -53,6 +54,7 @@ class Webhook {
   std::mutex mutex_;                                         // guards what follows
   std::condition_variable changed_;
   std::deque<WebhookFields> queue_;
+  std::size_t queue_bytes_ = 0;
   WebhookCounts counts_;
   bool is_stopping_ = false;
   bool is_busy_ = false;
