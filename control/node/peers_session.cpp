@@ -110,7 +110,7 @@ void Peers::on_exchanged(const PeerPtr& peer, bool is_dialer, bool is_rekey_aske
   peer->keys = outcome->keys;
   peer->has_session = true;
   commands_.all(dataplane::PeerUp{peer->index, *endpoint, outcome->keys, terms_.path_mtu_bytes,
-                                     dataplane::Duration{outcome->rtt.count()}});
+                                  dataplane::Duration{outcome->rtt.count()}});
   if (is_dialer) rekey_later(peer, rekey_);
   if (is_rekey) {
     spdlog::debug("peer {}: new keys", name);

@@ -38,7 +38,6 @@ void Link::reset(Instant now, Duration rtt) noexcept {
   std::vector<Entry> log = std::move(log_);
   *this = Link(std::move(log));
   rate_ = start_rate;
-  is_rtt_told_ = rtt.ns > 0;
   smoothed_rtt_ = rtt_least_ = rtt_min_[0] = rtt_min_[1] = rtt;
   round_at_ = rtt_min_since_ = timer_base_ = pace_at_ = now;
   set_pace();
@@ -48,7 +47,7 @@ void Link::reset(Instant now, Duration rtt) noexcept {
 void Link::set_pace() noexcept {
   const double rate = std::max(is_starting_ ? rate_ * 2.0 : rate_, rate_floor);
   ns_per_byte_ = 1e9 / rate;
-  if (smoothed_rtt_.ns == 0 || is_rtt_told_) {
+  if (!is_rtt_measured_) {
     const std::int64_t rounds = smoothed_rtt_.ns * static_cast<std::int64_t>(window_start) / window_start_round.ns;
     window_ = std::clamp(static_cast<std::size_t>(rounds), window_start, std::min(window_start_max, log_.size() - 64));
     return;
@@ -109,8 +108,8 @@ void Link::on_acknowledged(Instant now, std::uint64_t highest, const Acknowledge
 }
 
 void Link::take_rtt(Instant now, Duration rtt) noexcept {
-  if (smoothed_rtt_.ns == 0 || is_rtt_told_) {
-    is_rtt_told_ = false;
+  if (!is_rtt_measured_) {
+    is_rtt_measured_ = true;
     smoothed_rtt_ = rtt_least_ = rtt_min_[0] = rtt_min_[1] = rtt;
     rtt_min_since_ = now;
     return;
@@ -202,8 +201,7 @@ Duration Link::timeout() const noexcept {
 
 Instant Link::timer_at() const noexcept {
   if (inflight_frames_ == 0) return never;
-  const bool is_unmeasured = smoothed_rtt_.ns == 0 || is_rtt_told_;
-  if (is_unmeasured && probes_unanswered_ == 0) return timer_base_ + smoothed_rtt_ + first_probe_after();
+  if (!is_rtt_measured_ && probes_unanswered_ == 0) return timer_base_ + smoothed_rtt_ + first_probe_after();
   const std::uint32_t doublings = std::min(probes_unanswered_, 6u);
   return timer_base_ + std::min(timeout() * (std::int64_t{1} << doublings), seconds(1));
 }

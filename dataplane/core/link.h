@@ -84,7 +84,8 @@ class Link {
     feedback_taken_ = ack.number;
     // Feedback that was on its way already when the probe left is no answer to it.
     // A round trip that we were only told may be too long: the second answer counts whenever it comes.
-    const Duration least = is_rtt_told_ && probes_unanswered_ >= 2 ? Duration{} : std::min(rtt_min_[0], rtt_min_[1]);
+    const bool may_be_shorter = !is_rtt_measured_ && probes_unanswered_ >= 2;
+    const Duration least = may_be_shorter ? Duration{} : std::min(rtt_min_[0], rtt_min_[1]);
     const bool is_answer = probes_unanswered_ != 0 && now - timer_base_ >= least;
     const Instant probed_at = timer_base_;
     if (!has_any) {
@@ -237,8 +238,8 @@ class Link {
   Instant timer_base_{};
   std::uint32_t probes_unanswered_ = 0;
 
-  bool is_rtt_told_ = false;  // by reset(), not measured yet
-  Duration smoothed_rtt_{};
+  bool is_rtt_measured_ = false;
+  Duration smoothed_rtt_{};  // until measured, what reset() was told
   std::array<Duration, 2> rtt_min_{};  // of this and the previous five seconds
   Instant rtt_min_since_{};
   Duration rtt_least_{};  // of all: a queue that stands for minutes is no part of the path

@@ -336,7 +336,7 @@ void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& 
       if (flow.inflight != 0) --flow.inflight;
       if (is_acknowledged) break;
       if (part.given != 0) --part.given;
-      if (flow.start_used != 0) --flow.start_used;
+      if (flow.state == PeerState::unheard && flow.start_used != 0) --flow.start_used;
       queue_bulk(frame.message, frame.flow);
       break;
     }

@@ -274,11 +274,16 @@ std::size_t Relay::State::can_give(Instant now, const Message& message, const Ge
 /// Of one generation, before the next has its turn. All generations of a message are to grow side by side, and every
 /// neighbour is to hear of each: where a frame takes long to send, one; where it does not, as many as make one product.
 std::size_t Relay::State::outputs_each_turn(const Link& link) const noexcept {
+  return is_slow(link) ? 1 : outputs_each_product;
+}
+
+/// What takes the time is the link, not making the combinations.
+bool Relay::State::is_slow(const Link& link) const noexcept {
   double rate = link.rate_bytes_per_second();
   if (params.rate_bytes_per_second_max != 0) {
     rate = std::min(rate, static_cast<double>(params.rate_bytes_per_second_max));
   }
-  return rate < slow_rate ? 1 : outputs_each_product;
+  return rate < slow_rate;
 }
 
 std::size_t Relay::State::send_coded(Instant now, std::uint32_t slot, std::uint8_t f, std::size_t budget,
@@ -360,8 +365,7 @@ std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::siz
   const Generation& generation = messages.generation(message, g);
   const std::size_t k = message.header.k;
   const std::size_t held = generation.held;
-  const bool is_slow = outputs_each_turn(peers[message.flows[f].peer].link) == 1;
-  const std::size_t older = is_slow ? older_rows_slow : older_rows;
+  const std::size_t older = is_slow(peers[message.flows[f].peer].link) ? older_rows_slow : older_rows;
   const bool takes_all = held <= newest_rows + older || generation.flows[f].deficit <= k / 8;
   const std::size_t newest = takes_all ? held : newest_rows;
   std::array<const std::uint8_t*, k_wire_max> rows;
@@ -403,12 +407,12 @@ std::size_t Relay::State::ship_all(Instant now, std::uint32_t slot, std::size_t 
   Generation& generation = messages.generation(message, g);
   for (std::uint8_t* const frame : frames) ship(now, slot, g, f, frame, vector_bytes, out);
   std::size_t shipped = frames.size();
-  if (outputs_each_turn(peers[message.flows[f].peer].link) == 1) return shipped;
+  if (is_slow(peers[message.flows[f].peer].link)) return shipped;
   for (std::uint8_t other = 0; other < message.flow_count; ++other) {
     const Flow& flow = message.flows[other];
     if (!flow.is_queued || generation.flows[other].deficit == 0) continue;
     const Link& link = peers[flow.peer].link;
-    if (outputs_each_turn(link) == 1) continue;
+    if (is_slow(link)) continue;
     std::size_t count = std::min({frames.size(), allowed(message, flow), out.items_left()});
     if (count != 0) count = std::min(count, link.room(now, count));
     if (count != 0) count = std::min(count, can_give(now, message, generation, flow, generation.flows[other]));

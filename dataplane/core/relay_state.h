@@ -179,6 +179,7 @@ struct Relay::State {
   [[nodiscard]] bool is_far(PeerIndex peer) const noexcept;
   [[nodiscard]] bool is_own(const FlowRef& ref) const noexcept;
   [[nodiscard]] std::size_t start_allowance(const Message& message, const Flow& flow) const noexcept;
+  [[nodiscard]] bool is_slow(const Link& link) const noexcept;
   [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t can_give(Instant now, const Message& message, const Generation& generation,

@@ -250,13 +250,13 @@ TEST(GatewayPorts, GrpcFollowsHttpUnlessItIsGiven) {
     GatewayOptions options;
     options.grpc_port = given;
     const auto urls = parse_service_urls({text});
-    return urls ? grpc_port_of(urls->front(), options) : std::uint16_t{0};
+    return urls ? grpc_url(urls->front(), options).port : std::string();
   };
-  EXPECT_EQ(port("http://localhost:8081", 0), 50051);
-  EXPECT_EQ(port("http://localhost:8083", 0), 50053);
-  EXPECT_EQ(port("http://localhost:9000", 0), 50051);
-  EXPECT_EQ(port("https://relay.example", 0), 50051);
-  EXPECT_EQ(port("http://localhost:8082", 7000), 7000);
+  EXPECT_EQ(port("http://localhost:8081", 0), "50051");
+  EXPECT_EQ(port("http://localhost:8083", 0), "50053");
+  EXPECT_EQ(port("http://localhost:9000", 0), "50051");
+  EXPECT_EQ(port("https://relay.example", 0), "50051");
+  EXPECT_EQ(port("http://localhost:8082", 7000), "7000");
 }
 
 }  // namespace

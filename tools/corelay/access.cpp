@@ -7,16 +7,13 @@
 #include <random>
 
 #include "tools/corelay/oauth.h"
+#include "tools/corelay/wall_clock.h"
 
 namespace corelay::tools {
 namespace {
 
 constexpr std::int64_t refresh_before_s = 300;
 constexpr std::chrono::seconds retry_pause{30};
-
-std::int64_t wall_s() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 std::string made_client_id() {
   char host[64] = "here";

@@ -9,15 +9,12 @@
 #include "tools/corelay/interrupt.h"
 #include "tools/corelay/text.h"
 #include "tools/corelay/token_file.h"
+#include "tools/corelay/wall_clock.h"
 
 namespace corelay::tools {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::int64_t wall_s() {
-  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 /// "23 h 59 min", "4 min 10 s".
 std::string span_text(std::int64_t seconds) {

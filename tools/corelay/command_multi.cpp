@@ -17,6 +17,7 @@
 #include "tools/corelay/interrupt.h"
 #include "tools/corelay/load_payload.h"
 #include "tools/corelay/text.h"
+#include "tools/corelay/wall_clock.h"
 
 namespace corelay::tools {
 namespace {
@@ -28,10 +29,6 @@ using std::chrono::nanoseconds;
 
 constexpr std::size_t samples_max = 1'000'000;
 constexpr milliseconds call_timeout{45'000};
-
-std::int64_t wall_ns() {
-  return std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 std::string run_name() {
   std::uint32_t number = 0;
@@ -110,9 +107,7 @@ Clients clients_of(const Console& console, const MultiOptions& options, const st
 }
 
 std::string grpc_address(const Client& client, const GatewayOptions& options) {
-  Url url = client.url;
-  url.port = std::to_string(grpc_port_of(url, options));
-  return url.authority();
+  return grpc_url(client.url, options).authority();
 }
 
 class Publishers {
@@ -129,7 +124,7 @@ class Publishers {
                                            client.access.authorization());
     for (std::uint64_t n = 0; n < options_.count && !is_interrupted(); ++n) {
       if (n != 0 && options_.interval.count() != 0) sleep_for(options_.interval);
-      const std::string payload = load_payload({run_, index, n, wall_ns()}, options_.bytes);
+      const std::string payload = load_payload({run_, index, n, wall_time().count()}, options_.bytes);
       const auto sent_at = Clock::now();
       const auto sent = grpc ? send_grpc(*grpc, client, payload) : send_rest(rest, client, payload);
       const double ms = std::chrono::duration<double, std::milli>(Clock::now() - sent_at).count();
@@ -212,7 +207,7 @@ class Subscribers {
     while (!is_interrupted() && Clock::now() < end && (options_.count == 0 || taken < options_.count)) {
       const auto event = (*feed)->next(milliseconds(100));
       if (!event) continue;
-      const std::int64_t now_ns = wall_ns();
+      const std::int64_t now_ns = wall_time().count();
       const std::lock_guard lock(tally.mutex);
       if (const auto* message = std::get_if<GatewayMessage>(&*event)) {
         ++taken;

@@ -1,6 +1,5 @@
 #include "tools/corelay/gateway_client.h"
 
-#include <charconv>
 #include <fmt/format.h>
 
 #include "tools/corelay/gateway_frame.h"
@@ -9,14 +8,14 @@
 
 namespace corelay::tools {
 
-std::uint16_t grpc_port_of(const Url& url, const GatewayOptions& options) {
-  constexpr std::uint16_t first_http = 8081;
-  constexpr std::uint16_t first_grpc = 50051;
-  if (options.grpc_port != 0) return options.grpc_port;
-  std::uint16_t port = 0;
-  std::from_chars(url.port.data(), url.port.data() + url.port.size(), port);
-  const bool is_of_fleet = port >= first_http && port < first_http + 100;
-  return static_cast<std::uint16_t>(is_of_fleet ? first_grpc + (port - first_http) : first_grpc);
+Url grpc_url(Url url, const GatewayOptions& options) {
+  constexpr std::uint64_t first_http = 8081;
+  constexpr std::uint64_t first_grpc = 50051;
+  const std::uint64_t http = parse_number(url.port).value_or(0);
+  const bool is_of_fleet = http >= first_http && http < first_http + 100;
+  const std::uint64_t grpc = is_of_fleet ? first_grpc + (http - first_http) : first_grpc;
+  url.port = std::to_string(options.grpc_port != 0 ? options.grpc_port : grpc);
+  return url;
 }
 
 Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& texts) {

@@ -17,13 +17,13 @@ struct GatewayOptions {
   std::vector<std::string> service_urls{"http://localhost:8081"};
   AccessOptions access;
   bool is_grpc = false;
-  std::uint16_t grpc_port = 0;  // 0: by the HTTP port, see grpc_port_of
+  std::uint16_t grpc_port = 0;  // 0: by the HTTP port, see grpc_url
   std::chrono::milliseconds timeout{45'000};  // of one call; a gateway waits 35 s for a node's answer
 };
 
-/// The port that was given; else 50051 for HTTP on 8081, 50052 for 8082 and so on for a hundred, as `corelay up` has
-/// them; else 50051.
-[[nodiscard]] std::uint16_t grpc_port_of(const Url& url, const GatewayOptions& options);
+/// Where the gateway at `url` has its gRPC: at the port that was given; else 50051 for HTTP on 8081, 50052 for 8082 and
+/// so on for a hundred, as `corelay up` has them; else 50051.
+[[nodiscard]] Url grpc_url(Url url, const GatewayOptions& options);
 
 /// Errors: invalid_argument, naming the URL.
 [[nodiscard]] Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& texts);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "tools/corelay/json_field.h"
 #include "tools/corelay/text.h"
 
 namespace corelay::tools {
@@ -12,11 +13,6 @@ using Json = nlohmann::json;
 
 constexpr std::size_t offset_bytes_max = 64;
 constexpr std::size_t error_bytes_max = 300;
-
-std::string string_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 /// It goes into a URL; a gateway's is letters, digits and a dash.
 std::string offset_of(const Json& object) {

@@ -12,15 +12,14 @@
 #include "tools/corelay/read_file.h"
 #include "tools/corelay/text.h"
 #include "tools/corelay/token_file.h"
+#include "tools/corelay/wall_clock.h"
 
 namespace corelay::tools {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::chrono::nanoseconds wall_ns() { return std::chrono::system_clock::now().time_since_epoch(); }
-
-std::string now_text() { return format_time(std::chrono::duration_cast<std::chrono::seconds>(wall_ns()).count()); }
+std::string now_text() { return format_time(wall_s()); }
 
 Expected<void> make_folder(const fs::path& folder) {
   std::error_code error;
@@ -98,7 +97,7 @@ Expected<void> MessageSink::take(const SidecarMessage& message, const std::strin
   if (console_.is_debug())
     console_.note(fmt::format(
         "Recv:\t[{}]\treceiver_addr:{}\t[recv_time, size]:[{}, {}]\ttopic:{}\thash:{}\tprotocol:{}", count_, from,
-        wall_ns().count(), message.payload.size(), on_line(message.topic), sha256_hex(message.payload).substr(0, 8),
+        wall_time().count(), message.payload.size(), on_line(message.topic), sha256_hex(message.payload).substr(0, 8),
         protocol));
   if (const auto kept = persist(message); !kept) return kept;
   if (webhook_) webhook_->offer({message.payload, now_text(), message.topic, client_id_, message.message_id});

@@ -14,6 +14,7 @@
 #include "tools/corelay/gateway_frame.h"
 #include "tools/corelay/http_client.h"
 #include "tools/corelay/text.h"
+#include "tools/corelay/wall_clock.h"
 
 namespace corelay::tools {
 namespace {
@@ -25,10 +26,6 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 constexpr milliseconds request_timeout{10'000};
 constexpr int network_failures_max = 10;
 constexpr const char* device_grant_type = "urn:ietf:params:oauth:grant-type:device_code";
-
-std::int64_t wall_s() {
-  return std::chrono::duration_cast<seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 /// Secrets cross the network in the clear only where it is this machine.
 Expected<Url> checked_url(const std::string& text) {

@@ -6,21 +6,16 @@
 #include "tools/corelay/digest.h"
 #include "tools/corelay/gateway_frame.h"
 #include "tools/corelay/gateway_grpc.h"
+#include "tools/corelay/json_field.h"
 #include "tools/corelay/publish_outlet.h"
 #include "tools/corelay/text.h"
+#include "tools/corelay/wall_clock.h"
 
 namespace corelay::tools {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
-
-std::string text_at(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-std::chrono::nanoseconds wall_ns() { return std::chrono::system_clock::now().time_since_epoch(); }
 
 class GatewayOutlet final : public PublishOutlet {
  public:
@@ -32,7 +27,7 @@ class GatewayOutlet final : public PublishOutlet {
 
   ExitCode send(const Payload& payload) override {
     const auto sent_at = Clock::now();
-    const auto sent_ns = wall_ns();
+    const auto sent_ns = wall_time();
     Answer answer = options_.gateway.is_grpc ? send_grpc(payload) : send_rest(payload);
     if (!answer) return answer.error();
     if (console_.is_debug())
@@ -53,7 +48,7 @@ class GatewayOutlet final : public PublishOutlet {
     else
       body["message_base64"] = base64(payload.bytes);
     if (!options_.is_deduplicated)
-      body["timestamp"] = std::chrono::duration_cast<std::chrono::milliseconds>(wall_ns()).count();
+      body["timestamp"] = std::chrono::duration_cast<std::chrono::milliseconds>(wall_time()).count();
     const auto reply = client_.call("POST", "/api/v1/publish", body.dump());
     if (!reply) return tl::make_unexpected(client_.unreachable(reply.error()));
     if (reply->status != 200) return tl::make_unexpected(client_.refused(*reply, "the message"));
@@ -63,15 +58,14 @@ class GatewayOutlet final : public PublishOutlet {
                                                fmt::format("{} answered with status 200, but not as a gateway does: {}",
                                                            client_.url().origin(), error_text(reply->body)),
                                                "--service-url with the HTTP port of a gateway"));
-    return PublishReport{options_.topic, told["status"].get<std::string>(), text_at(told, "message_id")};
+    return PublishReport{options_.topic, told["status"].get<std::string>(), string_at(told, "message_id")};
   }
 
   Answer send_grpc(const Payload& payload) {
     for (std::size_t tried = 1;; ++tried) {
       const std::string authorization = access_.authorization();
       if (!grpc_ || authorization != grpc_authorization_) {
-        Url url = client_.url();
-        url.port = std::to_string(grpc_port_of(url, options_.gateway));
+        const Url url = grpc_url(client_.url(), options_.gateway);
         grpc_ = std::make_unique<GatewayGrpc>(url.authority(), url.is_tls, authorization);
         grpc_authorization_ = authorization;
         grpc_address_ = url.authority();

@@ -148,8 +148,7 @@ class GatewaySubscription {
   }
 
   std::optional<Failure> connect_grpc() {
-    Url url = client_.url();
-    url.port = std::to_string(grpc_port_of(url, options_.gateway));
+    const Url url = grpc_url(client_.url(), options_.gateway);
     grpc_ = std::make_unique<GatewayGrpc>(url.authority(), url.is_tls, access_.authorization());
     const auto subscribed = grpc_->subscribe(access_.client_id(), options_.topics, options_.threshold, connect_timeout);
     if (!subscribed) return failure_of(subscribed.error());
@@ -183,7 +182,7 @@ class GatewaySubscription {
     const bool is_late = failure.error.code == ErrorCode::timed_out;
     return console_.fail(is_late ? ExitCode::timed_out : ExitCode::unreachable,
                          fmt::format("no gateway's gRPC at {} port {}: {}", client_.url().host,
-                                     grpc_port_of(client_.url(), options_.gateway), failure.error.what),
+                                     grpc_url(client_.url(), options_.gateway).port, failure.error.what),
                          "--grpc-port with the gateway's PROXY_GRPC_PORT, or without --grpc");
   }
 
