@@ -33,7 +33,7 @@ constexpr std::size_t generation_bytes = 128 * 1216;  // k = 128: vector form fi
 
 struct Sizes {
   std::size_t rounds = 7;
-  std::size_t messages = 22;
+  std::size_t messages = 44;
   std::size_t warm_up = 11;  // of them, not measured
   std::size_t message_bytes = generation_bytes * 27;  // about 4 MiB
   std::size_t reference_datagrams = 60'000;

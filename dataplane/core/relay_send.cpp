@@ -16,10 +16,11 @@ namespace {
 constexpr std::size_t run_frames = 48;
 constexpr std::size_t outputs_each_product = 4;  // coded frames made in one pass over a generation
 constexpr std::size_t packet_overhead_bytes = datagram_overhead_bytes + 28;  // on the wire, with IPv4 and UDP
-constexpr double slow_rate = 125e6;              // bytes per second: 1 Gbit/s
+constexpr double slow_rate = 50e6;               // bytes per second: six such links are what one core can serve
 constexpr std::size_t newest_rows = 4;           // combined while a neighbour is far from full rank,
 constexpr std::size_t older_rows = 4;            // with so many older ones,
 constexpr std::size_t older_rows_slow = 28;      // or so many where the link, not the product, takes the time
+constexpr std::size_t lacking_rows_hit = 2;
 constexpr std::size_t seed_bytes = 8;
 constexpr double far_start = 1.5;     // times its share of what we hold: unsolicited, for a far neighbour
 constexpr std::int64_t far_times = 2;  // a neighbour is far when its round trip is so many times the least,
@@ -355,18 +356,25 @@ std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::siz
   return count;
 }
 
+/// Rows combined besides the newest. What a neighbour lacks may be anywhere once that is little: combinations of all,
+/// or, where it is the product that takes the time, of so many that they hold two of the lacking ones on average.
+std::size_t Relay::State::older_wanted(const Link& link, std::size_t k, std::size_t lacking) const noexcept {
+  const bool is_product_dear = !is_slow(link);
+  if (lacking > k / 8) return is_product_dear ? older_rows : older_rows_slow;
+  return is_product_dear ? older_rows + lacking_rows_hit * k / lacking : k;
+}
+
 /// Combines the newest rows, which are what neighbours lack most, with as many older ones from anywhere, so that also a
 /// neighbour far behind gets something new: eight rows mix nearly as well as all do (in simulation 20 % of the packets
-/// were redundant, against 19 % with all rows and 40 % with single ones). A neighbour that is nearly done gets
-/// combinations of all, since what it lacks may be anywhere.
+/// were redundant, against 19 % with all rows and 40 % with single ones).
 std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f,
                                        std::size_t count, Outbox& out) noexcept {
   const Message& message = messages[slot];
   const Generation& generation = messages.generation(message, g);
   const std::size_t k = message.header.k;
   const std::size_t held = generation.held;
-  const std::size_t older = is_slow(peers[message.flows[f].peer].link) ? older_rows_slow : older_rows;
-  const bool takes_all = held <= newest_rows + older || generation.flows[f].deficit <= k / 8;
+  const std::size_t older = older_wanted(peers[message.flows[f].peer].link, k, generation.flows[f].deficit);
+  const bool takes_all = held <= newest_rows + older;
   const std::size_t newest = takes_all ? held : newest_rows;
   std::array<const std::uint8_t*, k_wire_max> rows;
   std::size_t used = 0;

@@ -181,6 +181,7 @@ struct Relay::State {
   [[nodiscard]] std::size_t start_allowance(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] bool is_slow(const Link& link) const noexcept;
   [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
+  [[nodiscard]] std::size_t older_wanted(const Link& link, std::size_t k, std::size_t lacking) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t can_give(Instant now, const Message& message, const Generation& generation,
                                      const Flow& flow, GenerationFlow& part) noexcept;

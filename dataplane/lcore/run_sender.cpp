@@ -5,6 +5,11 @@
 #include <utility>
 
 namespace corelay::dataplane {
+namespace {
+
+constexpr std::size_t runs_per_call = 4;  // so that the kernel copies what was sealed while it is in the cache
+
+}  // namespace
 
 RunSender::RunSender(PacketIo& io, SessionTable& sessions, Counters& counters, std::size_t peers_max,
                      Duration give_up)
@@ -24,11 +29,8 @@ bool RunSender::send(Instant now, Outbox& outbox) noexcept {
   bool moved = false;
   for (;;) {
     const std::size_t before = cursor_;
-    while (cursor_ < items.size() && ready_.size() < ready_.capacity() - open_of_peer_.size() &&
-           append(items[cursor_])) {
-      ++cursor_;
-    }
-    close_all();
+    while (cursor_ < items.size() && ready_.size() < runs_per_call && append(items[cursor_])) ++cursor_;
+    if (cursor_ == items.size() || ready_.size() < runs_per_call) close_all();
     const bool sent = transmit();
     moved |= sent || cursor_ != before;
     if (cursor_ == items.size() && ready_.empty()) break;
@@ -125,6 +127,7 @@ bool RunSender::transmit() noexcept {
 }
 
 void RunSender::give_up(Outbox& outbox) noexcept {
+  close_all();
   std::uint64_t dropped = outbox.items().size() - cursor_;
   for (const TxRun& run : ready_) {
     dropped += segment_count(run.bytes, run.segment_bytes);
