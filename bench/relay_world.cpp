@@ -51,7 +51,7 @@ void code_message(UpstreamMessage& message, Rng& rng) {
   const std::size_t shard = header.shard_bytes;
   std::vector<std::uint8_t> padded = message.prepared->payload;
   padded.resize(k * shard * header.generations);
-  message.frame_bytes = frame_prefix_bytes + k + shard;
+  message.frame_bytes = frame_prefix_bytes + codec::packed_bytes(k) + shard;
   message.frame_count = k * header.generations;
   message.coded.resize(message.frame_bytes * message.frame_count);
   std::vector<const std::uint8_t*> shards(k);

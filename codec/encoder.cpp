@@ -13,34 +13,7 @@ namespace {
 constexpr std::size_t group_max =
     64;  // outputs whose coefficients are on the stack at once: 16 KiB
 
-// True where any byte of the word is zero.
-constexpr bool has_zero_byte(std::uint64_t word) noexcept {
-  return ((word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL) != 0;
-}
-
-// Uniform over 1..255: a zero byte is drawn again.
-std::uint64_t draw_weights(Rng& rng) noexcept {
-  std::uint64_t word = rng.next();
-  if (!has_zero_byte(word)) [[likely]]
-    return word;
-  for (unsigned shift = 0; shift < 64; shift += 8) {
-    if (((word >> shift) & 0xff) == 0) word |= (1 + rng.below(255)) << shift;
-  }
-  return word;
-}
-
 }  // namespace
-
-void expand_seed(std::uint64_t seed, std::span<std::uint8_t> coefficients) noexcept {
-  Rng rng(seed);
-  std::uint8_t* to = coefficients.data();
-  std::size_t left = coefficients.size();
-  for (; left >= 8; left -= 8, to += 8) store_le(to, rng.next());
-  if (left != 0) {
-    const std::uint64_t last = rng.next();
-    std::memcpy(to, &last, left);
-  }
-}
 
 void encode(std::span<const std::uint64_t> seeds, std::span<const std::uint8_t* const> shards,
             std::span<std::uint8_t* const> out, std::size_t bytes) noexcept {

@@ -8,14 +8,11 @@
 #include <cstdint>
 #include <span>
 
+#include "codec/coefficients.h"
 #include "codec/field.h"
 #include "codec/rng.h"
 
 namespace corelay::codec {
-
-/// Fills `coefficients` (k bytes) from `seed`: bytes 0..7 are the first value of Rng(seed), least significant byte
-/// first, 8..15 the second, and so on. Source: proto/wire.md, "Coefficients by seed".
-void expand_seed(std::uint64_t seed, std::span<std::uint8_t> coefficients) noexcept;
 
 /// out[i] = the coded payload of seeds[i] over `shards` (k source shards of `bytes` bytes). Any number of seeds up to
 /// 256; best in fours or more.
@@ -23,7 +20,7 @@ void encode(std::span<const std::uint64_t> seeds, std::span<const std::uint8_t* 
             std::span<std::uint8_t* const> out, std::size_t bytes) noexcept;
 
 /// out[i] = a combination, with non-zero weights drawn from `rng`, of the `rows` (1..256 of them, `bytes` each:
-/// coefficient vector and payload together). Best with four outputs or more.
+/// coefficient vector, a byte each, and payload together). Best with four outputs or more.
 void recode(Rng& rng, std::span<const std::uint8_t* const> rows, std::span<std::uint8_t* const> out,
             std::size_t bytes) noexcept;
 

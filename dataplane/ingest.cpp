@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "codec/check.h"
+#include "codec/coefficients.h"
 #include "dataplane/core/frame.h"
 #include "dataplane/core/header.h"
 #include "dataplane/core/session_table.h"
@@ -20,7 +21,7 @@ constexpr std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (
 
 /// The largest shard whose vector-form frame with k coefficients fits the MTU; 0 where none does.
 std::size_t shard_bytes_for(std::size_t k, std::size_t path_mtu_bytes) noexcept {
-  const std::size_t around = datagram_overhead_bytes + frame_prefix_bytes + k;
+  const std::size_t around = datagram_overhead_bytes + frame_prefix_bytes + codec::packed_bytes(k);
   if (path_mtu_bytes <= around) return 0;
   return std::min((path_mtu_bytes - around) / 64 * 64, shard_wire_bytes_max);
 }

@@ -102,7 +102,7 @@ std::optional<CodedFrame> parse_coded(Bytes frame) noexcept {
   coded.row = frame.subspan(frame_prefix_bytes);
   if (coded.generation >= generations_wire_max) return std::nullopt;
   if (coded.form == CodedForm::vector) {
-    if (coded.row.size() < 2 || coded.row.size() > k_wire_max + shard_wire_bytes_max) return std::nullopt;
+    if (coded.row.size() < 2 || coded.row.size() > vector_wire_bytes_max + shard_wire_bytes_max) return std::nullopt;
     return coded;
   }
   if (coded.row.size() <= row_head_bytes || coded.row.size() > row_head_bytes + shard_wire_bytes_max) {

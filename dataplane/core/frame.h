@@ -18,6 +18,7 @@ enum class StatusState : std::uint8_t { wanting = 0, full = 1, unknown = 2, refu
 
 inline constexpr std::size_t frame_prefix_bytes = 24;   // of announce, coded and single
 inline constexpr std::size_t k_wire_max = 128;
+inline constexpr std::size_t vector_wire_bytes_max = k_wire_max / 2;  // half a byte for each coefficient
 inline constexpr std::uint8_t deficit_held_back = 255;  // lacks it, and takes it from another
 inline constexpr std::size_t shard_wire_bytes_max = 1472;
 inline constexpr std::size_t generations_wire_max = 1024;
@@ -46,7 +47,7 @@ struct CodedFrame {
   std::uint32_t sequence = 0;
   MessageTag tag{};
   std::uint64_t seed = 0;  // seed or shard index; unused for vector
-  Bytes row;               // everything after the 24-byte prefix: vector || payload, or 8 bytes || payload
+  Bytes row;               // everything after the 24-byte prefix: packed vector || payload, or 8 bytes || payload
 };
 /// Needs no geometry: splitting `row` is the receiver's, who knows k (row_size below).
 [[nodiscard]] std::optional<CodedFrame> parse_coded(Bytes frame) noexcept;

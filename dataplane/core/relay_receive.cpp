@@ -3,7 +3,7 @@
 #include <array>
 #include <cstring>
 
-#include "codec/encoder.h"
+#include "codec/coefficients.h"
 #include "dataplane/core/relay_state.h"
 
 namespace corelay::dataplane {
@@ -150,7 +150,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     return queue_loose(now, from, coded->tag, StatusState::unknown);
   }
   Message& message = messages[slot];
-  const std::size_t vector_bytes = coded->form == CodedForm::vector ? message.header.k : 8;
+  const std::size_t vector_bytes = coded->form == CodedForm::vector ? codec::packed_bytes(message.header.k) : 8;
   const bool fits = !message.is_single && coded->generation < message.header.generations &&
                     coded->row.size() == vector_bytes + message.header.shard_bytes &&
                     (coded->form != CodedForm::systematic || coded->seed < message.header.k);
@@ -181,19 +181,19 @@ void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const
     return counters.add(Counter::drop_unvouched_total);
   }
   const std::size_t k = message.header.k;
-  std::array<std::uint8_t, k_wire_max> expanded;
-  Bytes vector = coded.row.first(coded.form == CodedForm::vector ? k : 8);
-  const Bytes payload = coded.row.subspan(vector.size());
+  std::array<std::uint8_t, k_wire_max> memory;
+  const std::span<std::uint8_t> vector(memory.data(), k);
+  const Bytes payload = coded.row.last(message.header.shard_bytes);
   codec::Absorbed verdict{};
   if (coded.form == CodedForm::systematic) {
     verdict = generation.decoder.absorb_systematic(coded.seed);
-    expanded.fill(0);
-    expanded[coded.seed] = 1;
-    vector = {expanded.data(), k};
+    std::fill(vector.begin(), vector.end(), std::uint8_t{0});
+    vector[coded.seed] = 1;
   } else {
     if (coded.form == CodedForm::seed) {
-      codec::expand_seed(coded.seed, {expanded.data(), k});
-      vector = {expanded.data(), k};
+      codec::expand_seed(coded.seed, vector);
+    } else {
+      codec::unpack_coefficients(coded.row.data(), vector);
     }
     verdict = generation.decoder.absorb(vector);
   }

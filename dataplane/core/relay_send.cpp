@@ -36,6 +36,23 @@ double repair_factor(float loss) noexcept { return 1.0 / (1.0 - std::min(0.5, st
 
 std::uint16_t quarters(Instant now) noexcept { return static_cast<std::uint16_t>(now.ns / 250'000'000); }
 
+/// The vector of `seed`, packed, at `out`.
+void write_vector(std::uint64_t seed, std::size_t k, std::uint8_t* out) noexcept {
+  std::array<std::uint8_t, k_wire_max> vector;
+  codec::expand_seed(seed, {vector.data(), k});
+  codec::pack_coefficients({vector.data(), k}, out);
+}
+
+/// Packs the k coefficients before a payload, which stays where it is. Returns where the frame begins now.
+std::uint8_t* pack_vector(std::uint8_t* vector, std::size_t k) noexcept {
+  std::array<std::uint8_t, vector_wire_bytes_max> packed;
+  codec::pack_coefficients({vector, k}, packed.data());
+  const std::size_t bytes = codec::packed_bytes(k);
+  std::uint8_t* const to = vector + k - bytes;
+  std::memcpy(to, packed.data(), bytes);
+  return to - frame_prefix_bytes;
+}
+
 }  // namespace
 
 void Relay::State::pump(Instant now, Outbox& out) noexcept {
@@ -339,7 +356,7 @@ std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::siz
   const Message& message = messages[slot];
   const Generation& generation = messages.generation(message, g);
   const bool is_vouching = is_checked(message, generation);
-  const std::size_t vector_bytes = is_vouching ? seed_bytes : message.header.k;
+  const std::size_t vector_bytes = is_vouching ? seed_bytes : codec::packed_bytes(message.header.k);
   std::array<std::uint64_t, outputs_each_product> seeds;
   std::array<std::uint8_t*, outputs_each_product> frames;
   std::array<std::uint8_t*, outputs_each_product> payloads;
@@ -348,7 +365,7 @@ std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::siz
     frames[i] = out.take_frame();
     payloads[i] = frames[i] + frame_prefix_bytes + vector_bytes;
     begin_coded(message, g, is_vouching ? CodedForm::seed : CodedForm::vector, seeds[i], frames[i]);
-    if (!is_vouching) codec::expand_seed(seeds[i], {frames[i] + frame_prefix_bytes, message.header.k});
+    if (!is_vouching) write_vector(seeds[i], message.header.k, frames[i] + frame_prefix_bytes);
   }
   codec::encode({seeds.data(), count}, {generation.rows.data(), message.header.k}, {payloads.data(), count},
                 message.header.shard_bytes);
@@ -385,13 +402,14 @@ std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::siz
   }
   std::array<std::uint8_t*, outputs_each_product> frames;
   std::array<std::uint8_t*, outputs_each_product> outputs;
+  for (std::size_t i = 0; i < count; ++i) outputs[i] = out.take_frame() + frame_prefix_bytes;
+  codec::recode(rng, {rows.data(), used}, {outputs.data(), count}, k + message.header.shard_bytes);
   for (std::size_t i = 0; i < count; ++i) {
-    frames[i] = out.take_frame();
-    outputs[i] = frames[i] + frame_prefix_bytes;
+    frames[i] = pack_vector(outputs[i], k);
     begin_coded(message, g, CodedForm::vector, 0, frames[i]);
   }
-  codec::recode(rng, {rows.data(), used}, {outputs.data(), count}, k + message.header.shard_bytes);
-  counters.add(Counter::tx_recoded_total, ship_all(now, slot, g, f, {frames.data(), count}, k, out));
+  counters.add(Counter::tx_recoded_total,
+               ship_all(now, slot, g, f, {frames.data(), count}, codec::packed_bytes(k), out));
   return count;
 }
 
