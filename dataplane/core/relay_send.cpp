@@ -23,6 +23,7 @@ constexpr std::size_t older_rows_slow = 28;      // or so many where the link, n
 constexpr std::size_t lacking_rows_hit = 2;
 constexpr std::size_t seed_bytes = 8;
 constexpr double far_start = 1.5;     // times its share of what we hold: unsolicited, for a far neighbour
+constexpr double named_start = 0.4;  // of its share: for one that announced the message too
 constexpr std::int64_t far_times = 2;  // a neighbour is far when its round trip is so many times the least,
 constexpr Duration far_by = milliseconds(25);    // and so much longer
 constexpr std::uint16_t inflight_to_equals = 2;  // of one generation, to a neighbour of our own rank
@@ -230,12 +231,14 @@ void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
 
 /// Packets for a neighbour that has not said yet what it lacks. A near one may have its share of one message at once. A
 /// far one will have heard from others by the time they come: it gets a part of what we hold ourselves, which grows
-/// while we do, and goes on until its word has come all the way.
+/// while we do, and goes on until its word has come all the way. One that announced the message too has some of it.
 std::size_t Relay::State::start_allowance(const Message& message, const Flow& flow) const noexcept {
   std::size_t most = flow.start_share;
   if (is_far(flow.peer)) {
     const double held = 1.0 - static_cast<double>(message.deficit) / static_cast<double>(message.shards());
     most = static_cast<std::size_t>(far_start * held * flow.start_share) + 1;
+  } else if (flow.has_named) {
+    most = static_cast<std::size_t>(named_start * flow.start_share) + 1;
   }
   return most > flow.start_used ? most - flow.start_used : 0;
 }
