@@ -29,7 +29,7 @@ using namespace dataplane;
 
 constexpr std::size_t datagram_bytes = 1400;
 constexpr std::size_t fanout = 6;
-constexpr std::size_t generation_bytes = 128 * 1216;  // k = 128: vector form fills the datagram
+constexpr std::size_t generation_bytes = 128 * 1280;  // k = 128: vector form fills the datagram
 
 struct Sizes {
   std::size_t rounds = 7;

@@ -60,6 +60,7 @@ void code_message(UpstreamMessage& message, Rng& rng) {
   std::uint8_t* aligned = storage.data();
   while (reinterpret_cast<std::uintptr_t>(aligned) % 64 != 0) ++aligned;
   std::vector<codec::Decoder> ranks(header.generations);
+  std::vector<std::uint8_t> vector(k);
   for (std::size_t g = 0; g < ranks.size(); ++g) ranks[g].reset(k, {aligned + g * storage_bytes, storage_bytes});
   std::size_t next = 0;
   for (std::size_t row = 0; row < k; row += frames_per_turn) {
@@ -76,9 +77,10 @@ void code_message(UpstreamMessage& message, Rng& rng) {
         write_coded_prefix(coded, frame);
         do {
           seeds[i] = rng.next();
-          codec::expand_seed(seeds[i], {frame + frame_prefix_bytes, k});
-        } while (ranks[g].absorb({frame + frame_prefix_bytes, k}) != codec::Absorbed::innovative);
-        out[i] = frame + frame_prefix_bytes + k;
+          codec::expand_seed(seeds[i], vector);
+        } while (ranks[g].absorb(vector) != codec::Absorbed::innovative);
+        codec::pack_coefficients(vector, frame + frame_prefix_bytes);
+        out[i] = frame + message.frame_bytes - shard;
       }
       codec::encode({seeds.data(), count}, shards, {out.data(), count}, shard);
       next += count;

@@ -1,7 +1,7 @@
 /// Coefficients. All are taken from the 16 elements of GF(2^8) that form a field of their own, so that a vector travels
-/// in half a byte each: no sum or product of them leaves the subfield, so a recoded vector is as short. Two vectors of
-/// a rank that differs by one are told apart 15 times in 16 in place of 255 in 256, which costs a receiver 0.07 packets
-/// of a generation (sum of 1 / (16^i - 1)); half of the vector's bytes are worth more from about k = 4.
+/// in half a byte each: no sum or product of them leaves the subfield, so a recoded vector is as short. The price: a
+/// random vector adds nothing to a rank of k - 1 once in 16 times in place of once in 256, so that a generation needs
+/// 0.07 packets more than k in place of 0.004 (the sum of 1 / (q^i - 1)).
 ///
 /// The low half of an element names it: e(n) = n + bits of n, over GF(2): e(1) = 0x01, e(2) = 0x92, e(4) = 0x44,
 /// e(8) = 0x98. Source: proto/wire.md, "Coefficients".

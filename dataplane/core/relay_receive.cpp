@@ -13,6 +13,9 @@ constexpr Duration refresh_every = milliseconds(10);
 constexpr Duration unknown_wait_max = seconds(2);
 constexpr std::uint8_t retold_max = 12;
 
+/// Behind an odd number of half bytes comes one that is zero.
+bool has_clean_end(Bytes row, std::size_t k) noexcept { return k % 2 == 0 || row[k / 2] >> 4 == 0; }
+
 }  // namespace
 
 void Relay::State::malformed(PeerIndex from) noexcept {
@@ -153,6 +156,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
   const std::size_t vector_bytes = coded->form == CodedForm::vector ? codec::packed_bytes(message.header.k) : 8;
   const bool fits = !message.is_single && coded->generation < message.header.generations &&
                     coded->row.size() == vector_bytes + message.header.shard_bytes &&
+                    (coded->form != CodedForm::vector || has_clean_end(coded->row, message.header.k)) &&
                     (coded->form != CodedForm::systematic || coded->seed < message.header.k);
   if (!fits) {
     // It has the message cut in another way: what we hold whole it need not send, of anything else it must say how.

@@ -26,14 +26,61 @@ Buffer combination(Bytes coefficients, const std::vector<Buffer>& shards) {
   return sum;
 }
 
-TEST(Seeds, ExpandToSplitmix64LittleEndian) {
+// The subfield by its definition: 16 elements, closed, each named by its low half.
+TEST(Coefficients, AreTheSubfieldOfSixteenElements) {
+  std::set<std::uint8_t> elements;
+  for (unsigned a = 0; a < 256; ++a) {
+    std::uint8_t power = 1;
+    for (int i = 0; i < 16; ++i) power = product(power, static_cast<std::uint8_t>(a));
+    if (power == a) elements.insert(power);
+  }
+  ASSERT_EQ(elements.size(), 16U);
+  for (const std::uint8_t a : elements) {
+    EXPECT_EQ(elements_of(a & 15) & 0xff, a);
+    for (const std::uint8_t b : elements) {
+      EXPECT_TRUE(elements.contains(product(a, b)));
+      EXPECT_TRUE(elements.contains(a ^ b));
+    }
+  }
+}
+
+TEST(Coefficients, UnpackingTakesBackPackingAtEveryLength) {
+  Rng rng(11);
+  for (std::size_t k = 0; k <= k_max; ++k) {
+    Buffer coefficients(k);
+    expand_seed(rng.next(), coefficients);
+    Buffer packed(packed_bytes(k) + 1, 0xaa);  // one byte more, to see that it stays
+    pack_coefficients(coefficients, packed.data());
+    ASSERT_EQ(packed.back(), 0xaa) << k;
+    ASSERT_TRUE(k % 2 == 0 || packed[k / 2] >> 4 == 0) << k;
+    for (std::size_t i = 0; i < k; ++i) ASSERT_EQ(packed[i / 2] >> (4 * (i % 2)) & 15, coefficients[i] & 15) << k;
+    Buffer unpacked(k + 1, 0xaa);
+    unpack_coefficients(packed.data(), MutableBytes(unpacked).first(k));
+    ASSERT_TRUE(std::equal(coefficients.begin(), coefficients.end(), unpacked.begin())) << k;
+    ASSERT_EQ(unpacked[k], 0xaa) << k;
+  }
+}
+
+// No combination of packets leaves the subfield, or a vector could not be packed.
+TEST_P(EncoderTest, RecodedVectorsStayInTheSubfield) {
+  Rng rng(12);
+  const std::vector<Buffer> shards = random_shards(rng, 37, 8);
+  std::vector<Packet> held;
+  for (std::size_t i = 0; i < 20; ++i) held.push_back(coded_packet(shards, rng.next()));
+  for (int hop = 0; hop < 4; ++hop) held = recoded_packets(rng, held, 20);
+  for (const Packet& packet : held) {
+    for (const std::uint8_t c : packet.coefficients()) ASSERT_EQ(elements_of(c & 15) & 0xff, c);
+  }
+}
+
+TEST(Seeds, ExpandToHalfBytesOfSplitmix64) {
   // The first values of splitmix64 from state 0, as published with the generator.
   const std::array<std::uint64_t, 3> values = {0xe220a8397b1dcdafULL, 0x6e789e6aa1b965f4ULL,
                                                0x06c45d188009454fULL};
-  Buffer coefficients(24);
+  Buffer coefficients(48);
   expand_seed(0, coefficients);
-  for (std::size_t i = 0; i < 24; ++i) {
-    EXPECT_EQ(coefficients[i], values[i / 8] >> (8 * (i % 8)) & 0xff) << i;
+  for (std::size_t i = 0; i < 48; ++i) {
+    EXPECT_EQ(coefficients[i], elements_of(values[i / 16] >> (4 * (i % 16)) & 15) & 0xff) << i;
   }
 }
 
@@ -105,13 +152,17 @@ TEST_P(EncoderTest, WeightsAreNeverZeroAndTakeEveryOtherValueEvenly) {
     for (const std::uint8_t weight : out) ++seen[weight];
   }
   EXPECT_EQ(seen[0], 0U);
-  const double expected = rows * rounds / 255.0;  // 239
+  const double expected = rows * rounds / 15.0;
   double chi_squared = 0;
-  for (std::size_t value = 1; value < 256; ++value) {
-    const double difference = static_cast<double>(seen[value]) - expected;
+  std::size_t taken = 0;
+  for (unsigned name = 1; name < 16; ++name) {
+    const std::size_t count = seen[elements_of(name) & 0xff];
+    const double difference = static_cast<double>(count) - expected;
     chi_squared += difference * difference / expected;
+    taken += count;
   }
-  EXPECT_LT(chi_squared, 360);  // 254 degrees of freedom: exceeded by chance once in some 100,000
+  EXPECT_EQ(taken, rows * rounds);
+  EXPECT_LT(chi_squared, 48);  // 14 degrees of freedom: exceeded by chance once in some 100,000
 }
 
 TEST_P(EncoderTest, OutputsOfOneCallDiffer) {

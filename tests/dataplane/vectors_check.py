@@ -48,6 +48,17 @@ def product(a, b):
     return total
 
 
+def power(a, n):
+    total = 1
+    for _ in range(n):
+        total = product(total, a)
+    return total
+
+
+# The elements that are their own 16th power, each named by its low half.
+ELEMENTS = {a & 15: a for a in range(256) if power(a, 16) == a}
+
+
 def coefficients_of(seed, k):
     mask = (1 << 64) - 1
     out = b""
@@ -56,8 +67,12 @@ def coefficients_of(seed, k):
         z = seed
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-        out += struct.pack("<Q", z ^ (z >> 31))
+        out += unpacked(struct.pack("<Q", z ^ (z >> 31)))
     return out[:k]
+
+
+def unpacked(halves):
+    return bytes(ELEMENTS[half] for byte in halves for half in (byte & 15, byte >> 4))
 
 
 def combine(coefficients, shards):
@@ -254,7 +269,7 @@ def parse_coded(data):
     require(generation < 1024, "generation")
     rest = len(data) - 24
     if data[1] == 0:
-        require(2 <= rest <= 128 + 1472, "length")
+        require(2 <= rest <= 64 + 1472, "length")
     else:
         require(9 <= rest <= 8 + 1472, "length")
         require(data[1] == 1 or struct.unpack_from("<Q", data, 24)[0] < 128, "shard index")
@@ -365,7 +380,8 @@ def check_coded(frame, message):
     shards, k = message["shards"][generation], message["k"]
     check("coded tag", frame[8:24] == message["tag"])
     if form == 0:
-        coefficients, payload = frame[24:24 + k], frame[24 + k:]
+        end = 24 + (k + 1) // 2
+        coefficients, payload = unpacked(frame[24:end])[:k], frame[end:]
     else:
         number, payload = struct.unpack_from("<Q", frame, 24)[0], frame[32:]
         coefficients = coefficients_of(number, k) if form == 1 else bytes(int(i == number) for i in range(k))

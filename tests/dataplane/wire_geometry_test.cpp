@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "codec/coefficients.h"
 #include "dataplane/core/frame.h"
 #include "dataplane/core/session_table.h"
 #include "dataplane/ingest.h"
@@ -36,7 +37,7 @@ std::string fault_of(std::size_t size, std::size_t topic, const RelayParams& par
   if (k < 1 || k > k_wire_max) return "k";
   if (g.generations < 1 || g.generations > generations_wire_max) return "generations";
   if (shard < 64 || shard % 64 != 0 || shard > shard_wire_bytes_max) return "shard bytes";
-  if (datagram_overhead_bytes + frame_prefix_bytes + k + shard > mtu) return "over the MTU";
+  if (datagram_overhead_bytes + frame_prefix_bytes + codec::packed_bytes(k) + shard > mtu) return "over the MTU";
   if ((g.generations - 1u) * k * shard >= size) return "last generation empty";
   if (g.generations * k * shard < size) return "too small";
   // One step shorter no longer holds the message: the padding is below one row of 64 bytes over all shards.
@@ -96,16 +97,16 @@ TEST(Geometry, KnownSizes) {
   check(2561, 3, 896, 1);
   check(64 * 1280, 64, 1280, 1);
   check(128 * 1280, 64, 1280, 2);
-  check(64u << 20, 64, 1280, 820);
+  check(64u << 20, 65, 1280, 807);
 }
 
 TEST(Geometry, SaysWhereNothingFits) {
   EXPECT_EQ(choose_geometry(message_bytes_limit + 1, 8, params_of(1400, 64)).generations, 0);
   EXPECT_EQ(choose_geometry(message_bytes_limit, 8, params_of(576, 64)).generations, 0);
   EXPECT_EQ(choose_geometry(5000, 8, params_of(100, 64)).generations, 0);
-  // 48 MiB is the most that 1,024 generations of 128 shards of 384 bytes hold.
-  EXPECT_EQ(choose_geometry(48u << 20, 8, params_of(576, 64)).generations, 1024);
-  EXPECT_EQ(choose_geometry((48u << 20) + 1, 8, params_of(576, 64)).generations, 0);
+  // 56 MiB is the most that 1,024 generations of 128 shards of 448 bytes hold.
+  EXPECT_EQ(choose_geometry(56u << 20, 8, params_of(576, 64)).generations, 1024);
+  EXPECT_EQ(choose_geometry((56u << 20) + 1, 8, params_of(576, 64)).generations, 0);
 }
 
 }  // namespace

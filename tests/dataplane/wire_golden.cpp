@@ -13,6 +13,10 @@
 namespace corelay::dataplane::golden {
 namespace {
 
+/// The subfield of 16 elements by its powers: g^17 generates it, and the low half of each names it.
+constexpr std::array<std::uint8_t, 16> elements{0x00, 0x01, 0x92, 0x93, 0x44, 0x45, 0xd6, 0xd7,
+                                                0x98, 0x99, 0x0a, 0x0b, 0xdc, 0xdd, 0x4e, 0x4f};
+
 std::uint64_t splitmix64(std::uint64_t& state) {
   state += 0x9e3779b97f4a7c15ULL;
   std::uint64_t z = state;
@@ -74,7 +78,7 @@ Frame coded_frame(std::string name, std::string about, CodedFrame coded, Bytes v
                 {"generation", 2, std::to_string(coded.generation)},
                 {"link_sequence", 4, std::to_string(coded.sequence)},
                 {"tag", 16, "of message \"large\""}};
-  if (coded.form == CodedForm::vector) out.fields.push_back({"coefficients", vector.size(), "one a shard"});
+  if (coded.form == CodedForm::vector) out.fields.push_back({"coefficients", vector.size(), "half a byte for each shard"});
   if (coded.form == CodedForm::seed) out.fields.push_back({"seed", 8, "coefficients by seed"});
   if (coded.form == CodedForm::systematic) out.fields.push_back({"shard_index", 8, std::to_string(coded.seed)});
   out.fields.push_back({"payload", payload.size(), "sum of coefficient times shard"});
@@ -148,9 +152,10 @@ void add_coded_frames(std::vector<Frame>& out) {
   const std::uint64_t seed = 0x0123456789abcdef;
   out.push_back(coded_frame("coded-seed", "generation 0, coefficients drawn from the seed",
                             {CodedForm::seed, 0, 4, {}, seed, {}}, {}, coded_payload(coefficients_of(seed, k), first)));
-  const Buffer vector{0x01, 0x00, 0x8e, 0xff};
+  const Buffer coefficients{elements[1], elements[0], elements[14], elements[9]};
+  const Buffer packed{0x01, 0x9e};
   out.push_back(coded_frame("coded-vector", "generation 2, padded, coefficients in full",
-                            {CodedForm::vector, 2, 0xfffffffe, {}, 0, {}}, vector, coded_payload(vector, last)));
+                            {CodedForm::vector, 2, 0xfffffffe, {}, 0, {}}, packed, coded_payload(coefficients, last)));
 }
 
 std::vector<Frame> make_frames() {
@@ -214,7 +219,7 @@ std::vector<Malformed> make_malformed_frames() {
   out.push_back(changed("coded-vector", 1, 3, "form 3 does not exist"));
   out.push_back(changed("coded-vector", 3, 4, "generation 1026"));
   out.push_back(with_size("coded-vector", 25, "a coefficient and no payload"));
-  out.push_back(with_size("coded-vector", 24 + 128 + 1472 + 1, "longer than 128 coefficients and 1,472 bytes"));
+  out.push_back(with_size("coded-vector", 24 + 64 + 1472 + 1, "longer than 128 coefficients and 1,472 bytes"));
   out.push_back(changed("coded-systematic", 24, 128, "shard index 128"));
   out.push_back(changed("coded-systematic", 31, 1, "shard index over 2^56"));
   out.push_back(with_size("coded-seed", 32, "a seed and no payload"));
@@ -367,8 +372,7 @@ Buffer coefficients_of(std::uint64_t seed, std::size_t k) {
   std::uint64_t state = seed;
   while (out.size() < k) {
     const std::uint64_t value = splitmix64(state);
-    for (unsigned byte = 0; byte != 8 && out.size() < k; ++byte)
-      out.push_back(static_cast<std::uint8_t>(value >> 8 * byte));
+    for (unsigned half = 0; half != 16 && out.size() < k; ++half) out.push_back(elements[value >> 4 * half & 15]);
   }
   return out;
 }

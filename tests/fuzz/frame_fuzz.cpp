@@ -20,7 +20,7 @@ bool is_out(Bytes frame, std::size_t written) {
 void check_coded(Bytes frame) {
   const auto coded = parse_coded(frame);
   if (!coded) return;
-  CHECK(frame.size() <= frame_prefix_bytes + k_wire_max + shard_wire_bytes_max);
+  CHECK(frame.size() <= frame_prefix_bytes + vector_wire_bytes_max + shard_wire_bytes_max);
   const std::size_t prefix = write_coded_prefix(*coded, out.data());
   const Bytes rest = coded->row.subspan(prefix - frame_prefix_bytes);
   std::copy(rest.begin(), rest.end(), out.begin() + static_cast<std::ptrdiff_t>(prefix));

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "codec/coefficients.h"
 #include "tests/dataplane/relay_liar.h"
 
 namespace corelay::dataplane::test {
@@ -131,7 +132,7 @@ class Hostile {
     coded.sequence = pair();
     coded.tag = message.tag;
     coded.seed = byte();
-    const std::size_t vector = coded.form == CodedForm::vector ? std::size_t{message.header.k} : 8;
+    const std::size_t vector = coded.form == CodedForm::vector ? codec::packed_bytes(message.header.k) : 8;
     Frame frame(frame_prefix_bytes + vector + message.header.shard_bytes);
     const std::size_t prefix = write_coded_prefix(coded, frame.data());
     for (std::size_t i = prefix; i < std::min(frame.size(), prefix + 16); ++i) frame[i] = byte();
