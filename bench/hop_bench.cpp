@@ -108,7 +108,8 @@ class Neighbours {
     SingleFrame single;
     single.sequence = ++sequence_;
     single.tag = message.tag;
-    single.header = message.encoded_header;
+    std::array<std::uint8_t, dataplane::short_header_bytes_max> header;
+    single.header = {header.data(), dataplane::shorten_header(message.encoded_header, header.data())};
     single.payload = message.payload;
     const std::size_t bytes = write_single(single, frame_.data());
     return sessions_.seal(upstream, {frame_.data(), bytes}, datagram_.data());

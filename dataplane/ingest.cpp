@@ -15,7 +15,7 @@
 namespace corelay::dataplane {
 namespace {
 
-constexpr std::size_t header_without_topic_bytes = header_bytes_min - 1;
+constexpr std::size_t short_header_without_topic_bytes = short_header_bytes_min - 1;
 
 constexpr std::size_t ceil_div(std::size_t a, std::size_t b) noexcept { return (a + b - 1) / b; }
 
@@ -84,7 +84,7 @@ Expected<Geometry> admit(std::size_t size_bytes, std::string_view topic, const R
 Geometry choose_geometry(std::size_t size_bytes, std::size_t topic_bytes, const RelayParams& params) noexcept {
   const std::size_t mtu = params.path_mtu_bytes;
   const std::size_t single_bytes =
-      datagram_overhead_bytes + frame_prefix_bytes + header_without_topic_bytes + topic_bytes + size_bytes;
+      datagram_overhead_bytes + frame_prefix_bytes + short_header_without_topic_bytes + topic_bytes + size_bytes;
   if (single_bytes <= mtu && size_bytes <= shard_wire_bytes_max) {
     return {1, static_cast<std::uint16_t>(size_bytes), 1};
   }

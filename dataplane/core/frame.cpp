@@ -36,6 +36,10 @@ bool is_kind(Bytes frame, FrameKind kind, std::size_t bytes_min) noexcept {
 
 bool header_bytes_fit(std::size_t bytes) noexcept { return bytes >= header_bytes_min && bytes <= header_bytes_max; }
 
+bool short_header_bytes_fit(std::size_t bytes) noexcept {
+  return bytes >= short_header_bytes_min && bytes <= short_header_bytes_max;
+}
+
 /// Bytes of the status that `bytes` starts with, 0 when it is malformed.
 std::size_t checked_status_bytes(Bytes bytes) noexcept {
   if (bytes.size() < status_bytes) return 0;
@@ -125,8 +129,9 @@ std::size_t write_coded_prefix(const CodedFrame& coded, std::uint8_t* out) noexc
 }
 
 std::optional<FeedbackFrame> parse_feedback(Bytes frame) noexcept {
-  if (!is_kind(frame, FrameKind::feedback, feedback_fixed_bytes) || frame[1] != 0) return std::nullopt;
+  if (!is_kind(frame, FrameKind::feedback, feedback_fixed_bytes)) return std::nullopt;
   FeedbackFrame feedback;
+  feedback.place = frame[1];
   feedback.status_count = frame[2];
   feedback.word_count = frame[3];
   feedback.highest_sequence = load_le<std::uint32_t>(&frame[4]);
@@ -196,26 +201,23 @@ bool FeedbackWriter::add(const StatusFrame& status) noexcept {
 }
 
 std::optional<SingleFrame> parse_single(Bytes frame) noexcept {
-  if (!is_kind(frame, FrameKind::single, frame_prefix_bytes) || frame[1] != 0) return std::nullopt;
+  if (!is_kind(frame, FrameKind::single, frame_prefix_bytes) || frame[1] > hops_wire_max) return std::nullopt;
   SingleFrame single;
+  single.hops = frame[1];
   const std::size_t header_bytes = load_le<std::uint16_t>(&frame[2]);
   single.sequence = load_le<std::uint32_t>(&frame[4]);
   single.tag = load_tag(&frame[8]);
-  if (!header_bytes_fit(header_bytes) || frame.size() < frame_prefix_bytes + header_bytes) return std::nullopt;
+  if (!short_header_bytes_fit(header_bytes) || frame.size() < frame_prefix_bytes + header_bytes) return std::nullopt;
   single.header = frame.subspan(frame_prefix_bytes, header_bytes);
   single.payload = frame.subspan(frame_prefix_bytes + header_bytes);
   if (single.payload.size() > shard_wire_bytes_max) return std::nullopt;
-  const bool is_whole = load_le<std::uint16_t>(&single.header[2]) == 1 &&
-                        load_le<std::uint16_t>(&single.header[6]) == 1 &&
-                        load_le<std::uint32_t>(&single.header[8]) == single.payload.size();
-  if (!is_whole) return std::nullopt;
   return single;
 }
 
 std::size_t write_single(const SingleFrame& single, std::uint8_t* out) noexcept {
-  CHECK(header_bytes_fit(single.header.size()));
+  CHECK(short_header_bytes_fit(single.header.size()) && single.hops <= hops_wire_max);
   out[0] = static_cast<std::uint8_t>(FrameKind::single);
-  out[1] = 0;
+  out[1] = single.hops;
   store_le(out + 2, static_cast<std::uint16_t>(single.header.size()));
   store_le(out + 4, single.sequence);
   copy(out + 8, single.tag);

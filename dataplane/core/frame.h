@@ -26,6 +26,9 @@ inline constexpr std::size_t ack_words_max = 16;
 inline constexpr std::size_t status_bytes = 24;         // without the per-generation list
 inline constexpr std::size_t header_bytes_min = 124 + 1 + 64;
 inline constexpr std::size_t header_bytes_max = 124 + 255 + 64;
+inline constexpr std::size_t short_header_bytes_min = 50 + 1 + 64;  // of a single frame
+inline constexpr std::size_t short_header_bytes_max = 50 + 255 + 64;
+inline constexpr std::uint8_t hops_wire_max = 15;
 
 /// The kind of a frame, or nothing for an empty frame or an unknown kind.
 [[nodiscard]] std::optional<FrameKind> frame_kind(Bytes frame) noexcept;
@@ -71,6 +74,7 @@ struct FeedbackFrame {
   std::uint8_t status_count = 0;
   Bytes words;     // 8 * word_count
   Bytes statuses;  // checked: next_status() walks it without failing
+  std::uint8_t place = 0;  // of who gets this among the neighbours of who sends it, 1 to 255; 0: not told
 };
 [[nodiscard]] std::optional<FeedbackFrame> parse_feedback(Bytes frame) noexcept;
 /// Takes the first status off `statuses` (from a parsed FeedbackFrame); nothing when it is empty.
@@ -82,6 +86,7 @@ class FeedbackWriter {
   FeedbackWriter(std::uint8_t* out, std::size_t capacity) noexcept : out_(out), capacity_(capacity) {}
   void begin(std::uint32_t highest_sequence, std::uint32_t delay_us, std::uint32_t number, std::uint32_t arrival_us,
              std::span<const std::uint64_t> words) noexcept;
+  void set_place(std::uint8_t place) noexcept { out_[1] = place; }
   /// False, writing nothing, when it does not fit.
   bool add(const StatusFrame& status) noexcept;
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
@@ -96,8 +101,9 @@ class FeedbackWriter {
 
 struct SingleFrame {
   std::uint32_t sequence = 0;
+  std::uint8_t hops = 0;  // relays between the publisher and who sends this
   MessageTag tag{};
-  Bytes header;
+  Bytes header;  // short form: what the payload does not say (dataplane/core/header.h)
   Bytes payload;
 };
 [[nodiscard]] std::optional<SingleFrame> parse_single(Bytes frame) noexcept;

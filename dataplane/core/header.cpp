@@ -18,6 +18,7 @@ namespace {
 constexpr std::uint8_t header_version = 1;
 constexpr std::size_t topic_offset = 124;
 constexpr std::size_t signature_bytes = 64;
+constexpr std::size_t short_topic_offset = 50;
 constexpr std::string_view signature_context = "corelay-header-1";
 constexpr std::string_view tag_context = "corelay-tag-1";
 
@@ -95,6 +96,34 @@ std::size_t write_header(const MessageHeader& header, std::uint8_t* out) noexcep
   std::memcpy(out + topic_offset, header.topic_text.data(), header.topic_bytes);
   std::memcpy(out + topic_offset + header.topic_bytes, header.signature.data(), signature_bytes);
   return encoded_header_bytes(header);
+}
+
+std::size_t shorten_header(Bytes encoded, std::uint8_t* out) noexcept {
+  CHECK(encoded.size() >= header_bytes_min && encoded.size() <= header_bytes_max);
+  const std::size_t rest = encoded.size() - topic_offset;
+  std::memcpy(out, encoded.data(), 2);            // version, topic length
+  std::memcpy(out + 2, &encoded[12], 16);         // sequence, timestamp
+  std::memcpy(out + 18, &encoded[60], 32);        // publisher
+  std::memcpy(out + short_topic_offset, &encoded[topic_offset], rest);  // topic, signature
+  return short_topic_offset + rest;
+}
+
+std::size_t lengthen_header(Bytes shortened, const MessageId& id, std::size_t size_bytes, std::uint8_t* out) noexcept {
+  if (shortened.size() < short_header_bytes_min || shortened[0] != header_version) return 0;
+  const std::size_t topic_bytes = shortened[1];
+  if (topic_bytes == 0 || shortened.size() != short_topic_offset + topic_bytes + signature_bytes) return 0;
+  std::memcpy(out, shortened.data(), 2);
+  store_le(out + 2, std::uint16_t{1});
+  store_le(out + 4, static_cast<std::uint16_t>(size_bytes));
+  store_le(out + 6, std::uint16_t{1});
+  store_le(out + 8, static_cast<std::uint32_t>(size_bytes));
+  std::memcpy(out + 12, &shortened[2], 16);
+  std::memcpy(out + 28, id.data(), id.size());
+  std::memcpy(out + 60, &shortened[18], 32);
+  const auto root = sha256({Bytes{id}.first(sizeof(Digest))});
+  std::memcpy(out + 92, root.data(), root.size());
+  std::memcpy(out + topic_offset, &shortened[short_topic_offset], topic_bytes + signature_bytes);
+  return topic_offset + topic_bytes + signature_bytes;
 }
 
 std::size_t signed_bytes(Bytes encoded, std::span<std::uint8_t, signed_bytes_max> out) noexcept {

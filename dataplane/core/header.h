@@ -24,6 +24,14 @@ namespace corelay::dataplane {
 /// Writes the header, its signature field included, at `out` (encoded_header_bytes()). Returns the bytes written.
 std::size_t write_header(const MessageHeader& header, std::uint8_t* out) noexcept;
 
+/// The short form of an encoded header with k = generations = 1: what its payload does not say. Writes it at `out`
+/// (short_header_bytes_max at most) and returns the bytes written.
+std::size_t shorten_header(Bytes encoded, std::uint8_t* out) noexcept;
+
+/// The encoded header of a message that travels whole, from its short form and its payload's size and SHA-256. Writes
+/// it at `out` (header_bytes_max at most) and returns the bytes written; 0 when the short form is malformed.
+std::size_t lengthen_header(Bytes shortened, const MessageId& id, std::size_t size_bytes, std::uint8_t* out) noexcept;
+
 /// Most bytes a publisher signs: the 16-byte context and a header without its signature.
 inline constexpr std::size_t signed_bytes_max = 16 + 124 + topic_bytes_max;
 

@@ -154,6 +154,8 @@ class Link {
     return static_cast<std::uint32_t>(highest_received_);
   }
   [[nodiscard]] Instant highest_received_at() const noexcept { return highest_received_at_; }
+  /// An announce or a coded frame arrived: many others may follow and their acknowledgements be lost.
+  void on_bulk_received() noexcept { bulk_until_ = highest_received_ + bulk_spare_words * 64; }
   /// The bitmap words to send, at least those that cover all frames not yet acknowledged.
   [[nodiscard]] std::span<const std::uint64_t> ack_words() const noexcept;
   [[nodiscard]] std::uint32_t unacknowledged() const noexcept { return unacknowledged_; }
@@ -266,6 +268,8 @@ class Link {
   std::uint64_t highest_received_ = 0;
   Instant highest_received_at_{};
   std::array<std::uint64_t, 16> received_words_{};  // as on the wire
+  static constexpr std::size_t bulk_spare_words = 5;
+  std::uint64_t bulk_until_ = 0;  // sequence up to which feedback repeats more of what it said before
   std::uint32_t unacknowledged_ = 0;
   std::uint32_t feedback_number_ = 0;
   Instant feedback_at_ = never;

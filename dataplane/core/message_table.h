@@ -57,6 +57,8 @@ struct Flow {
   bool needs_announce = false;  // header to be sent
   bool is_announced = false;    // header was sent at least once
   bool needs_single = false;    // whole message to be sent
+  bool is_put_off = false;      // whole message to be sent unless it says in time that it has it
+  bool is_told = false;         // that we have the whole message: by a copy, a notice, or the answer to its own copy
   bool is_queued = false;       // in its link's bulk queue
   bool is_urgent_queued = false;  // in its link's urgent queue
   bool is_status_queued = false;
@@ -163,6 +165,7 @@ struct MessageFacts {
   Instant list_at{};             // when it gave some last
   Instant sources_at{};          // when sources were looked for last
   std::uint8_t flow_count = 0;
+  std::uint8_t hops = 0;         // relays between the publisher and us, of one that travels whole
   PeerIndex opened_by = peer_none;
   PeerIndex charged_to = peer_none;  // counts against this neighbour, while incomplete
   PeerIndex completed_by = peer_none;

@@ -34,6 +34,7 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       messages(relay_params, rng.next(), lane_counters),
       seen(relay_params.seen_max, relay_params.seen_time, rng.next()),
       condemned(std::min(condemned_max, relay_params.seen_max), relay_params.seen_time, rng.next()),
+      waiting_whole(relay_params.messages_max),
       loads(relay_params.messages_max),
       decodes(relay_params.generations_max * 2),
       idle_decodes(relay_params.generations_max * 2),
@@ -62,6 +63,7 @@ Relay::~Relay() = default;
 void Relay::on_burst(Instant now, std::span<const RxFrame> frames, Outbox& out) noexcept {
   for (const RxFrame& frame : frames) state_->on_frame(now, frame);
   state_->busy_ticks = 1 + frames.size() / frames_each_tick;
+  state_->spread_due(now);
   state_->pump(now, out);
   state_->flush_events(out);
   state_->update_deadline(now, out);
@@ -84,6 +86,7 @@ void Relay::on_tick(Instant now, Outbox& out) noexcept {
   }
   state.hash_one(now);
   state.load_some(now);
+  state.spread_due(now);
   if (now >= state.housekeep_at) {
     state.housekeep(now);
     state.housekeep_at = never;
@@ -112,6 +115,14 @@ void Relay::State::take(Instant now, const PeerUp& command) noexcept {
   peer.is_up = true;
   peer.link.reset(now, command.rtt);
   up_peers.push_back(command.peer);
+  peer.place_there = static_cast<std::uint8_t>(command.peer * 37);  // until it says
+  place_peers();
+}
+
+void Relay::State::place_peers() noexcept {
+  for (std::size_t i = 0; i < up_peers.size(); ++i) {
+    peers[up_peers[i]].place_here = static_cast<std::uint8_t>(1 + i * 255 / up_peers.size());
+  }
 }
 
 void Relay::State::take(Instant now, const PeerDown& command) noexcept {
@@ -139,6 +150,8 @@ void Relay::State::take(Instant now, const PeerDown& command) noexcept {
     peer.loose.clear();
     peer.link.reset(now);
     up_peers.erase(std::find(up_peers.begin(), up_peers.end(), command.peer));
+    place_peers();
+    peer.heard.fill(0);
   }
   gone.push(command.peer);
 }
@@ -188,10 +201,7 @@ void Relay::State::take(Instant, const RouteClear& command) noexcept {
 
 void Relay::State::take(Instant now, const Publish& command) noexcept {
   const PreparedMessage& prepared = *command.message;
-  const bool is_single = prepared.header.k == 1 && prepared.header.generations == 1 &&
-                         prepared.header.shard_bytes == prepared.header.size_bytes &&
-                         frame_prefix_bytes + prepared.encoded_header.size() + prepared.payload.size() +
-                                 datagram_overhead_bytes <= params.path_mtu_bytes;
+  const bool is_single = prepared.header.k == 1 && prepared.header.generations == 1;
   const auto refuse = [&](PublishFailure reason) {
     counters.add(Counter::drop_publish_total);
     CHECK(outcomes.push({command.message, false, reason}));
@@ -359,8 +369,10 @@ void Relay::State::offer_again(Instant now, std::uint32_t slot) noexcept {
     Flow& flow = message.flows[f];
     if (flow.peer == peer_none || !flow.is_next_hop || flow.state == PeerState::full) continue;
     if (flow.needs_announce || flow.needs_single || flow.inflight != 0) continue;
-    if (message.is_single && flow.state != PeerState::refused) continue;  // the link tells how a single ended
+    // The link tells how a single ended that was sent.
+    if (message.is_single && flow.state != PeerState::refused && !flow.is_put_off) continue;
     if (now - flow.announced_at < flow.announce_wait) continue;
+    flow.is_put_off = false;
     flow.announce_wait = std::min(flow.announce_wait * 2, announce_wait_max);
     (message.is_single ? flow.needs_single : flow.needs_announce) = true;
     queue_urgent(slot, f);
@@ -426,7 +438,7 @@ void Relay::State::update_deadline(Instant now, const Outbox& out) noexcept {
     deadline = now;
     return;
   }
-  deadline = housekeep_at;
+  deadline = waiting_whole.is_empty() ? housekeep_at : std::min(housekeep_at, waiting_whole.front().at);
   for (const PeerIndex p : up_peers) {
     const Peer& peer = peers[p];
     deadline = std::min({deadline, peer.link.feedback_at(), peer.link.timer_at()});

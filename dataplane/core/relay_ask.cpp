@@ -33,6 +33,7 @@ void Relay::State::send_feedback(Instant now, PeerIndex to, Outbox& out) noexcep
   const std::uint32_t number = peer.link.on_feedback_sent();
   writer.begin(highest, static_cast<std::uint32_t>(std::min<std::int64_t>(delay_us, 0xffffffff)), number,
                arrival_us, words);
+  if (has_singles) writer.set_place(peer.place_here);
   if (!write_statuses(now, to, writer)) peer.link.want_feedback(now);
   out.send(to, frame, writer.size());
   counters.add(Counter::tx_feedback_total);

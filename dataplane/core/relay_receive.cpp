@@ -96,6 +96,7 @@ void Relay::State::on_announce(Instant now, PeerIndex from, Bytes bytes) noexcep
     return counters.add(Counter::drop_duplicate_frame_total);
   }
   counters.add(Counter::rx_announce_total);
+  peers[from].link.on_bulk_received();
   const auto header = parse_header(announce->header);
   // A message of one shard travels whole: announced, it would be served in coded frames that nobody may send.
   if (!header || (header->k == 1 && header->generations == 1)) {
@@ -143,6 +144,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     return counters.add(Counter::drop_duplicate_frame_total);
   }
   counters.add(Counter::rx_coded_total);
+  peers[from].link.on_bulk_received();
   const std::uint32_t slot = messages.find_for(coded->tag, from);
   if (slot == slot_none) {
     if (seen.contains(now, coded->tag)) {
@@ -242,73 +244,6 @@ void Relay::State::refresh(Instant now, std::uint32_t slot) noexcept {
   }
 }
 
-void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept {
-  const auto single = parse_single(bytes);
-  if (!single) return malformed(from);
-  if (!peers[from].link.on_received(now, single->sequence)) {
-    return counters.add(Counter::drop_duplicate_frame_total);
-  }
-  counters.add(Counter::rx_single_total);
-  const std::uint32_t known = messages.find(single->tag);
-  const bool is_held = known != slot_none && (messages[known].is_own || messages[known].is_single ||
-                                              messages[known].state == MessageState::complete);
-  if (is_held) return on_known_single(from, known);
-  if (seen.contains(now, single->tag)) return counters.add(Counter::rx_single_duplicate_total);
-  const auto header = parse_header(single->header);
-  const bool is_valid = header && header->k == 1 && header->generations == 1 &&
-                        single->payload.size() == header->size_bytes && header->size_bytes == header->shard_bytes &&
-                        tag_of(header->id, header->topic()) == single->tag &&
-                        single->tag[0] % params.wire.lanes == params.lane;
-  if (!is_valid) {
-    counters.add(Counter::drop_header_invalid_total);
-    return fault(from, PeerFault::malformed_frame);
-  }
-  single_hasher.reset();
-  single_hasher.update(single->payload);
-  if (single_hasher.finish() != header->id) {
-    counters.add(Counter::drop_digest_total);
-    return fault(from, PeerFault::bad_digest);
-  }
-  // What is announced in another shape goes only for a header that holds.
-  if (known != slot_none && !verify_header(single->header)) {
-    counters.add(Counter::drop_header_signature_total);
-    return fault(from, PeerFault::bad_signature);
-  }
-  const std::uint32_t slot = open_received(now, from, single->header, single->tag, *header, true);
-  if (slot == slot_none) return;
-  if (known != slot_none) {
-    messages[slot].is_signature_ok = true;
-    drop_rivals(now, slot);
-  }
-  Message& message = messages[slot];
-  std::uint8_t* cell = messages.take_cell(message);
-  std::memcpy(MessageTable::payload_of(cell), single->payload.data(), single->payload.size());
-  messages.hold_single(message, cell);
-  message.completed_by = from;
-  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
-    Flow& flow = message.flows[f];
-    if (flow.peer == from) {
-      flow.state = PeerState::full;
-    } else if (flow.is_next_hop) {
-      flow.needs_single = true;
-      queue_urgent(slot, f);
-    }
-  }
-  if (message.is_signature_ok) return complete(now, slot);
-  message.state = MessageState::checking;
-  queue_hash(slot);
-}
-
-void Relay::State::on_known_single(PeerIndex from, std::uint32_t slot) noexcept {
-  Message& message = messages[slot];
-  counters.add(Counter::rx_single_duplicate_total);
-  const std::uint8_t f = flow_for(message, from);
-  if (f == flow_none) return;
-  message.flows[f].state = PeerState::full;
-  message.flows[f].is_provider = true;
-  trace(message, from, ShardTrace::duplicate_message);
-}
-
 void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept {
   const auto feedback = parse_feedback(bytes);
   if (!feedback) return malformed(from);
@@ -323,6 +258,7 @@ void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcep
         on_frame_ended(now, from, frame, is_acknowledged);
       });
   if (!is_new) return;
+  if (feedback->place != 0) peers[from].place_there = feedback->place;
   Bytes statuses = feedback->statuses;
   while (const auto status = next_status(statuses)) on_status(now, from, *status);
 }
@@ -369,6 +305,7 @@ void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& 
 void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept {
   const std::uint32_t slot = messages.find_for(status.tag, from);
   if (slot == slot_none) {
+    if (status.state == StatusState::full) note_heard(from, status.tag);
     // It counts on us for what is gone, or asks for what it may have itself.
     if (status.state != StatusState::wanting) return;
     const bool was_here = seen.contains(now, status.tag);

@@ -174,40 +174,6 @@ bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t 
   return true;
 }
 
-bool Relay::State::send_single(Instant now, std::uint32_t slot, std::uint8_t f, Outbox& out) noexcept {
-  Message& message = messages[slot];
-  Flow& flow = message.flows[f];
-  Peer& peer = peers[flow.peer];
-  if (flow.state == PeerState::full) {
-    flow.needs_single = false;
-    return true;
-  }
-  if (!peer.link.has_log_room()) return false;
-  if (out.frames_left() == 0 || out.items_left() == 0) {
-    is_outbox_short = true;
-    return false;
-  }
-  const std::size_t bytes = frame_prefix_bytes + message.header_bytes + message.header.size_bytes;
-  flow.needs_single = false;
-  flow.announced_at = now;
-  if (bytes > peer.frame_bytes_max) {
-    flow.state = PeerState::refused;
-    counters.add(Counter::drop_tx_error_total);
-    return true;
-  }
-  SingleFrame single;
-  single.sequence = peer.link.on_sent(now, {slot, message.epoch, 0, static_cast<std::uint16_t>(bytes), f,
-                                            static_cast<std::uint8_t>(FrameKind::single)});
-  single.tag = message.tag;
-  single.header = {message.encoded_header.data(), message.header_bytes};
-  single.payload = {message.single_row, message.header.size_bytes};
-  std::uint8_t* frame = out.take_frame();
-  write_single(single, frame);
-  out.send(flow.peer, frame, bytes);
-  counters.add(Counter::tx_single_total);
-  return true;
-}
-
 void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
   Peer& peer = peers[to];
   while (!peer.bulk.is_empty()) {

@@ -1,6 +1,7 @@
 /// What a Relay is made of, shared by its source files: relay.cpp (entry points, routes, timers), relay_receive.cpp
 /// (frames in), relay_rivals.cpp (headers that contradict each other, and what is closed), relay_complete.cpp
-/// (decoding, hashing, finishing), relay_ask.cpp (feedback out) and relay_send.cpp (all other frames out).
+/// (decoding, hashing, finishing), relay_ask.cpp (feedback out), relay_single.cpp (messages that travel whole) and
+/// relay_send.cpp (all other frames out).
 #pragma once
 
 #include <array>
@@ -28,6 +29,20 @@ struct FlowRef {
 struct LooseStatus {
   MessageTag tag{};
   StatusState state = StatusState::unknown;
+};
+
+/// A message that travels whole and waits a moment for copies from others before it is passed on.
+struct WholeRef {
+  std::uint32_t message = slot_none;
+  std::uint32_t epoch = 0;
+  Instant at{};
+};
+
+/// Copies received of messages that travel whole, from senders so many relays away from the publisher, and those of
+/// them that were the first.
+struct CopyCount {
+  std::uint16_t copies = 0;
+  std::uint16_t first = 0;
 };
 
 struct GenerationRef {
@@ -58,6 +73,10 @@ struct Peer {
   Fifo<FlowRef> statuses;
   Fifo<LooseStatus> loose;
   LooseStatus last_loose;
+  std::uint8_t place_here = 0;             // of it among our neighbours, 1 to 255 all around
+  std::uint8_t place_there = 0;            // of us among its neighbours
+  std::uint8_t heard_next = 0;
+  std::array<std::uint64_t, 32> heard{};   // tags it said to have that we had nothing of, the newest
 };
 
 struct Route {
@@ -81,6 +100,7 @@ struct Relay::State {
   void read(std::uint32_t slot, bool is_read) noexcept;
   [[nodiscard]] Route* find_route(TopicHash topic) noexcept;
   void join_flows(std::uint32_t slot, const Route& route, PeerIndex except) noexcept;
+  void place_peers() noexcept;
   void housekeep(Instant now) noexcept;
   void keep_message(Instant now, std::uint32_t slot) noexcept;
   void offer_again(Instant now, std::uint32_t slot) noexcept;
@@ -99,8 +119,6 @@ struct Relay::State {
   void on_announce(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void refresh(Instant now, std::uint32_t slot) noexcept;
-  void on_single(Instant now, PeerIndex from, Bytes bytes) noexcept;
-  void on_known_single(PeerIndex from, std::uint32_t slot) noexcept;
   void on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept;
@@ -111,6 +129,18 @@ struct Relay::State {
   void absorb(Instant now, std::uint32_t slot, std::uint8_t flow, const CodedFrame& coded) noexcept;
   void on_frame_ended(Instant now, PeerIndex peer, const SentFrame& frame, bool is_acknowledged) noexcept;
   void malformed(PeerIndex from) noexcept;
+
+  // relay_single.cpp
+  void on_single(Instant now, PeerIndex from, Bytes bytes) noexcept;
+  void on_known_single(PeerIndex from, std::uint32_t slot) noexcept;
+  void count_copy(std::uint8_t hops, bool is_first) noexcept;
+  void note_heard(PeerIndex from, const MessageTag& tag) noexcept;
+  [[nodiscard]] bool has_heard(const Peer& peer, const MessageTag& tag) const noexcept;
+  [[nodiscard]] double share_at(std::uint8_t hops) const noexcept;
+  void spread(Instant now, std::uint32_t slot, PeerIndex from) noexcept;
+  void spread_whole(Instant now, std::uint32_t slot) noexcept;
+  void spread_due(Instant now) noexcept;
+  bool send_single(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
 
   // relay_vouched.cpp
   [[nodiscard]] bool holds_list(Message& message) noexcept;
@@ -173,7 +203,6 @@ struct Relay::State {
   void send_probe(Instant now, PeerIndex to, Outbox& out) noexcept;
   void send_urgent(Instant now, PeerIndex to, Outbox& out) noexcept;
   bool send_announces(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
-  bool send_single(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
   void send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept;
   std::size_t send_coded(Instant now, std::uint32_t slot, std::uint8_t flow, std::size_t budget, Outbox& out) noexcept;
   [[nodiscard]] bool is_far(PeerIndex peer) const noexcept;
@@ -216,6 +245,9 @@ struct Relay::State {
   Duration nearest_rtt{};      // of all neighbours
   std::vector<Route> routes;
   std::vector<std::uint32_t> unsettled;
+  std::array<CopyCount, hops_wire_max + 1> copy_counts{};
+  bool has_singles = false;      // there were such
+  Fifo<WholeRef> waiting_whole;  // by time
   Fifo<std::uint32_t> loads;
   Fifo<GenerationRef> decodes;
   Fifo<GenerationRef> idle_decodes;  // of messages nobody here reads

@@ -131,7 +131,9 @@ class Liar {
     SingleFrame single;
     single.sequence = ++sequence_;
     single.tag = message.tag;
-    single.header = message.encoded_header;
+    std::vector<std::uint8_t> header(short_header_bytes_max);
+    header.resize(shorten_header(message.encoded_header, header.data()));
+    single.header = header;
     single.payload = message.payload;
     Frame frame(4096);
     frame.resize(write_single(single, frame.data()));

@@ -276,7 +276,7 @@ def parse_coded(data):
 
 
 def parse_feedback(data):
-    require(len(data) >= 20 and data[1] == 0 and data[3] <= 16, "prefix")
+    require(len(data) >= 20 and data[3] <= 16, "prefix")
     at = 20 + 8 * data[3]
     require(len(data) >= at, "bitmap")
     for _ in range(data[2]):
@@ -289,15 +289,19 @@ def parse_feedback(data):
 
 
 def parse_single(data):
-    require(len(data) >= 24 and data[1] == 0, "prefix")
+    require(len(data) >= 24 and data[1] <= 15, "prefix")
     header_bytes = struct.unpack_from("<H", data, 2)[0]
-    require(189 <= header_bytes <= 443 and len(data) >= 24 + header_bytes, "header length")
-    header = parse_header(data[24:24 + header_bytes])
-    require(header["k"] == header["generations"] == 1, "geometry")
-    require(len(data) == 24 + header_bytes + header["payload_bytes"], "length")
+    require(115 <= header_bytes <= 369 and len(data) >= 24 + header_bytes, "header length")
+    short = data[24:24 + header_bytes]
     payload = data[24 + header_bytes:]
-    check("single: tag and id", sha256(payload) == header["message_id"]
-          and sha256(b"corelay-tag-1", header["message_id"], header["topic"])[:16] == data[8:24])
+    require(len(payload) <= 1472, "payload")
+    message_id = sha256(payload)
+    size = len(payload)
+    header = parse_header(short[:2] + struct.pack("<HHHI", 1, size, 1, size) + short[2:18] + message_id + short[18:50]
+                          + sha256(message_id[:16]) + short[50:])
+    check("single: tag", sha256(b"corelay-tag-1", message_id, header["topic"])[:16] == data[8:24])
+    check("single: signature", ed25519_holds(header["publisher"], b"corelay-header-1" + header["signed"],
+                                             header["signature"]))
 
 
 def parse_probe(data):

@@ -43,6 +43,7 @@ std::optional<Buffer> parse_and_write(Bytes frame) {
         words.push_back(load_le<std::uint64_t>(&parsed->words[8 * j]));
       FeedbackWriter writer(out.data(), out.size());
       writer.begin(parsed->highest_sequence, parsed->delay_us, parsed->number, parsed->arrival_us, words);
+      writer.set_place(parsed->place);
       Bytes statuses = parsed->statuses;
       while (const auto status = next_status(statuses)) EXPECT_TRUE(writer.add(*status));
       EXPECT_EQ(writer.status_count(), parsed->status_count);
@@ -91,7 +92,7 @@ TEST(Frame, MalformedFramesAreRefused) {
 TEST(Frame, EveryTruncationIsRefusedOrIsAWholeShorterFrame) {
   for (const golden::Frame& frame : golden::frames()) {
     const auto kind = frame_kind(frame.bytes);
-    const bool has_free_length = kind == FrameKind::coded || kind == FrameKind::probe;
+    const bool has_free_length = kind == FrameKind::coded || kind == FrameKind::single || kind == FrameKind::probe;
     for (std::size_t bytes = 0; bytes != frame.bytes.size(); ++bytes) {
       const auto again = parse_exact(frame.bytes, bytes);
       if (!has_free_length) {

@@ -90,10 +90,11 @@ Frame feedback_frame(std::string name, std::string about, const FeedbackFrame& h
   Frame out{std::move(name), std::move(about), Buffer(2048), {}};
   FeedbackWriter writer(out.bytes.data(), out.bytes.size());
   writer.begin(head.highest_sequence, head.delay_us, head.number, head.arrival_us, words);
+  writer.set_place(head.place);
   for (const StatusFrame& status : statuses) CHECK(writer.add(status));
   out.bytes.resize(writer.size());
   out.fields = {{"kind", 1, "feedback"},
-                {"flags", 1, "none"},
+                {"place", 1, std::to_string(head.place)},
                 {"status_count", 1, std::to_string(statuses.size())},
                 {"word_count", 1, std::to_string(words.size())},
                 {"highest_sequence", 4, std::to_string(head.highest_sequence)},
@@ -119,15 +120,17 @@ Frame feedback_frame(std::string name, std::string about, const FeedbackFrame& h
 
 Frame single_frame() {
   const PreparedMessage& message = small_message();
-  const SingleFrame single{9, message.tag, message.encoded_header, message.payload};
+  Buffer header(short_header_bytes_max);
+  header.resize(shorten_header(message.encoded_header, header.data()));
+  const SingleFrame single{9, 2, message.tag, header, message.payload};
   Frame out{"single", "a whole message of 100 bytes", Buffer(2048), {}};
   out.bytes.resize(write_single(single, out.bytes.data()));
   out.fields = {{"kind", 1, "single"},
-                {"flags", 1, "none"},
-                {"header_bytes", 2, std::to_string(message.encoded_header.size())},
+                {"hops", 1, "2"},
+                {"header_bytes", 2, std::to_string(header.size())},
                 {"link_sequence", 4, "9"},
                 {"tag", 16, "of message \"small\""},
-                {"header", message.encoded_header.size(), "the signed header of header.json, message \"small\""},
+                {"header", header.size(), "short form of the signed header of header.json, message \"small\""},
                 {"payload", message.payload.size(), "the message"}};
   return out;
 }
@@ -179,7 +182,7 @@ std::vector<Frame> make_frames() {
                                             StatusFrame{tag_of(small_message().header.id, "blocks/v1"),
                                                         StatusState::refused, 0, 1023, Bytes{deficits}.first(1)}};
   out.push_back(feedback_frame("feedback-rich", "three bitmap words and a status of every state",
-                               {4'000'000'000, 65'536, 3, 4'294'967'295, 0, 0, {}, {}}, words, statuses));
+                               {4'000'000'000, 65'536, 3, 4'294'967'295, 0, 0, {}, {}, 96}, words, statuses));
   out.push_back(single_frame());
   out.push_back(probe_frame("probe-ask", "the shortest probe", true, 8));
   out.push_back(probe_frame("probe-padding", "a probe that only fills a run", false, 72));
@@ -224,7 +227,6 @@ std::vector<Malformed> make_malformed_frames() {
   out.push_back(changed("coded-systematic", 31, 1, "shard index over 2^56"));
   out.push_back(with_size("coded-seed", 32, "a seed and no payload"));
   out.push_back(with_size("coded-seed", 24 + 8 + 1472 + 1, "a payload over 1,472 bytes"));
-  out.push_back(changed("feedback-rich", 1, 0x80, "unknown flag"));
   out.push_back(changed("feedback-rich", 2, 5, "five statuses said, four there"));
   out.push_back(changed("feedback-rich", 2, 3, "three statuses said, four there"));
   out.push_back(changed("feedback-acks", 3, 17, "17 bitmap words"));
@@ -234,12 +236,10 @@ std::vector<Malformed> make_malformed_frames() {
   out.push_back(changed("feedback-rich", 44 + 21, 4, "generations 1024 to 1026 listed"));
   out.push_back(changed("feedback-rich", 44 + 26, 129, "129 shards missing of a generation"));
   out.push_back(resized("feedback-rich", -1, "the last status cut short"));
-  out.push_back(changed("single", 1, 2, "unknown flag"));
-  out.push_back(changed("single", 2, 188, "header length below 189"));
-  out.push_back(changed("single", 24 + 2, 2, "k = 2 in a whole message"));
-  out.push_back(changed("single", 24 + 6, 2, "two generations in a whole message"));
-  out.push_back(resized("single", 1, "payload longer than the header says"));
-  out.push_back(resized("single", -1, "payload shorter than the header says"));
+  out.push_back(changed("single", 1, 16, "16 hops"));
+  out.push_back(changed("single", 2, 114, "header length below 115"));
+  out.push_back(with_size("single", 24 + 118, "shorter than its header"));
+  out.push_back(with_size("single", 24 + 119 + 1472 + 1, "a payload over 1,472 bytes"));
   out.push_back(changed("probe-ask", 1, 2, "neither ask nor padding"));
   out.push_back(changed("probe-ask", 2, 1, "reserved byte not zero"));
   out.push_back(changed("probe-padding", 71, 1, "padding not zero"));

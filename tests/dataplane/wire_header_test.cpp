@@ -26,6 +26,23 @@ TEST(Header, IsReadAndWrittenBack) {
   }
 }
 
+TEST(Header, ShortFormGivesTheWholeBack) {
+  const PreparedMessage& message = golden::small_message();
+  Buffer shortened(short_header_bytes_max);
+  shortened.resize(shorten_header(message.encoded_header, shortened.data()));
+  EXPECT_EQ(shortened.size(), message.encoded_header.size() - 74);
+  Buffer again(header_bytes_max);
+  again.resize(lengthen_header(shortened, message.header.id, message.payload.size(), again.data()));
+  EXPECT_EQ(again, message.encoded_header);
+
+  Buffer out(header_bytes_max);
+  for (std::size_t bytes = 0; bytes != shortened.size(); ++bytes) {
+    EXPECT_EQ(lengthen_header(Bytes{shortened}.first(bytes), message.header.id, 100, out.data()), 0u) << bytes;
+  }
+  shortened.push_back(0);
+  EXPECT_EQ(lengthen_header(shortened, message.header.id, 100, out.data()), 0u);
+}
+
 TEST(Header, MalformedHeadersAreRefused) {
   for (const golden::Malformed& header : golden::malformed_headers()) {
     EXPECT_FALSE(parse_header(header.bytes).has_value()) << header.why;

@@ -35,6 +35,7 @@ void check_feedback(Bytes frame) {
   FeedbackWriter writer(out.data(), out.size());
   writer.begin(feedback->highest_sequence, feedback->delay_us, feedback->number, feedback->arrival_us,
                std::span<const std::uint64_t>{words}.first(feedback->word_count));
+  writer.set_place(feedback->place);
   Bytes statuses = feedback->statuses;
   while (const auto status = next_status(statuses)) CHECK(writer.add(*status));
   CHECK(statuses.empty() && is_out(frame, writer.size()));
