@@ -65,7 +65,7 @@ TEST(SidecarMessages, BothGenerationsOfNames) {
     EXPECT_EQ(message.topic, "t");
     EXPECT_EQ(message.id, "ab");
     EXPECT_EQ(message.source, "12D3");
-    EXPECT_EQ(message.payload_base64, "aGk=");
+    EXPECT_EQ(message.payload, "aGk=");
   }
   EXPECT_EQ(parse_message(R"({"topic":"a\"\\\u00fc\ud83d\ude00\n","message_id":"1"})")->topic,
             "a\"\\\xc3\xbc\xf0\x9f\x98\x80\n");

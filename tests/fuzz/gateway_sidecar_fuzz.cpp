@@ -14,10 +14,9 @@ void look(std::string_view text) {
   using namespace corelay::gateway;
   if (const auto message = parse_message(text)) {
     CHECK(!message->topic.empty() && !message->id.empty());
-    CHECK(message->payload_base64.empty() ||
-          (message->payload_base64.data() >= text.data() &&
-           message->payload_base64.data() + message->payload_base64.size() <= text.data() + text.size()));
-    if (const auto payload = decode_base64(message->payload_base64)) {
+    CHECK(message->payload.empty() || (message->payload.data() >= text.data() &&
+                                       message->payload.data() + message->payload.size() <= text.data() + text.size()));
+    if (const auto payload = message->decoded()) {
       CHECK(unwrap_payload(*payload).size() <= payload->size());
     }
   }
