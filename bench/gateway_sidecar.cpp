@@ -45,7 +45,7 @@ proto::Response trace_of(const proto::Request& request, const std::string& id) {
 
 class Sidecar;
 
-class Call final : public grpc::ServerBidiReactor<proto::RequestBatch, proto::ResponseBatch> {
+class Call final : public grpc::ServerBidiReactor<proto::RequestBurst, proto::ResponseBurst> {
  public:
   explicit Call(Sidecar& sidecar) : sidecar_(sidecar) { StartRead(&requests_); }
 
@@ -53,7 +53,7 @@ class Call final : public grpc::ServerBidiReactor<proto::RequestBatch, proto::Re
   void OnWriteDone(bool ok) override;
   void OnDone() override;
 
-  void send(std::shared_ptr<const proto::ResponseBatch> responses) {
+  void send(std::shared_ptr<const proto::ResponseBurst> responses) {
     const std::lock_guard lock(mutex_);
     if (is_over_) return;
     waiting_.push_back(std::move(responses));
@@ -68,17 +68,17 @@ class Call final : public grpc::ServerBidiReactor<proto::RequestBatch, proto::Re
   }
 
   Sidecar& sidecar_;
-  proto::RequestBatch requests_;
+  proto::RequestBurst requests_;
   std::mutex mutex_;  // guards what follows
-  std::deque<std::shared_ptr<const proto::ResponseBatch>> waiting_;  // the first is being written
+  std::deque<std::shared_ptr<const proto::ResponseBurst>> waiting_;  // the first is being written
   bool is_over_ = false;
 };
 
 class Sidecar final
-    : public proto::CommandStream::WithCallbackMethod_ListenBatches<
+    : public proto::CommandStream::WithCallbackMethod_ListenBursts<
           proto::CommandStream::WithCallbackMethod_Health<proto::CommandStream::Service>> {
  public:
-  grpc::ServerBidiReactor<proto::RequestBatch, proto::ResponseBatch>* ListenBatches(
+  grpc::ServerBidiReactor<proto::RequestBurst, proto::ResponseBurst>* ListenBursts(
       grpc::CallbackServerContext*) override {
     return new Call(*this);
   }
@@ -86,16 +86,16 @@ class Sidecar final
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context, const proto::Void*,
                                    proto::HealthResponse* response) override {
     response->set_status(true);
-    response->set_batches(true);
+    response->set_bursts(true);
     auto* const reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
 
-  void take(Call& from, proto::RequestBatch& requests) {
+  void take(Call& from, proto::RequestBurst& requests) {
     const std::lock_guard lock(mutex_);
-    const auto deliveries = std::make_shared<proto::ResponseBatch>();
-    const auto answers = std::make_shared<proto::ResponseBatch>();
+    const auto deliveries = std::make_shared<proto::ResponseBurst>();
+    const auto answers = std::make_shared<proto::ResponseBurst>();
     for (proto::Request& request : *requests.mutable_requests()) {
       if (request.command() == command_subscribe) subscribed_.insert(&from);
       if (request.command() != command_publish) continue;

@@ -1,5 +1,5 @@
-/// The fields of a protocol buffers message, read in place, and the heads of those that have a length. For messages that
-/// carry many others: nothing is built for them, and nothing is copied.
+/// The fields of a protocol buffers message, read in place, and the heads of those that have a length. For messages
+/// that carry many others: nothing is built for them, and nothing is copied.
 #pragma once
 
 #include <cstddef>

@@ -23,9 +23,9 @@ constexpr std::int32_t command_publish = 1;
 constexpr std::int32_t command_subscribe = 2;
 constexpr std::int32_t command_unsubscribe = 3;
 constexpr const char* single_method = "/proto.CommandStream/ListenCommands";
-constexpr const char* batch_method = "/proto.CommandStream/ListenBatches";
-constexpr std::size_t batch_requests_max = 256;
-constexpr std::size_t batch_bytes_max = 64u << 10;
+constexpr const char* burst_method = "/proto.CommandStream/ListenBursts";
+constexpr std::size_t burst_requests_max = 256;
+constexpr std::size_t burst_bytes_max = 64u << 10;
 constexpr std::size_t copied_bytes_max = 16u << 10;  // above it a slice of its own is cheaper
 constexpr int window_bytes = 8 << 20;
 constexpr int attempts_until_told = 6;
@@ -61,8 +61,8 @@ grpc::ByteBuffer buffer_of(const Outgoing& request) {
   return {slices, slices[1].size() != 0 ? 2U : 1U};
 }
 
-/// A RequestBatch of the first that wait: as many as it may carry, or one that is larger.
-grpc::ByteBuffer take_batch(std::deque<Outgoing>& waiting) {
+/// A RequestBurst of the first that wait: as many as it may carry, or one that is larger.
+grpc::ByteBuffer take_burst(std::deque<Outgoing>& waiting) {
   std::vector<grpc::Slice> slices;
   std::string copied;
   std::size_t bytes = 0;
@@ -70,10 +70,10 @@ grpc::ByteBuffer take_batch(std::deque<Outgoing>& waiting) {
     if (!copied.empty()) slices.emplace_back(copied);
     copied.clear();
   };
-  for (std::size_t count = 0; count < batch_requests_max && !waiting.empty(); ++count) {
+  for (std::size_t count = 0; count < burst_requests_max && !waiting.empty(); ++count) {
     const Outgoing& next = waiting.front();
     const std::size_t size = next.bytes();
-    if (count != 0 && bytes + size > batch_bytes_max) break;
+    if (count != 0 && bytes + size > burst_bytes_max) break;
     daemon::append_field_head(1, size, copied);
     copied += next.head;
     if (size <= copied_bytes_max) {
@@ -91,19 +91,19 @@ grpc::ByteBuffer take_batch(std::deque<Outgoing>& waiting) {
 
 }  // namespace
 
-/// One ListenCommands or ListenBatches call; it keeps itself alive until gRPC is done with it.
+/// One ListenCommands or ListenBursts call; it keeps itself alive until gRPC is done with it.
 class Call final : public Stream {
  public:
   using Received = std::function<void(const std::shared_ptr<const grpc::Slice>&)>;
   using Ended = std::function<void(const grpc::Status&)>;
 
-  Call(bool is_batched, Received received, Ended ended)
-      : is_batched_(is_batched), received_(std::move(received)), ended_(std::move(ended)) {}
+  Call(bool in_bursts, Received received, Ended ended)
+      : in_bursts_(in_bursts), received_(std::move(received)), ended_(std::move(ended)) {}
 
-  static std::shared_ptr<Call> begin(grpc::GenericStub& stub, bool is_batched, Received received, Ended ended) {
-    auto call = std::make_shared<Call>(is_batched, std::move(received), std::move(ended));
+  static std::shared_ptr<Call> begin(grpc::GenericStub& stub, bool in_bursts, Received received, Ended ended) {
+    auto call = std::make_shared<Call>(in_bursts, std::move(received), std::move(ended));
     call->self_ = call;
-    stub.PrepareBidiStreamingCall(&call->context_, is_batched ? batch_method : single_method, grpc::StubOptions(),
+    stub.PrepareBidiStreamingCall(&call->context_, in_bursts ? burst_method : single_method, grpc::StubOptions(),
                                   call.get());
     call->AddHold();
     call->StartRead(&call->read_);
@@ -167,8 +167,8 @@ class Call final : public Stream {
   }
 
   grpc::WriteOptions take_waiting() {
-    if (is_batched_) {
-      write_ = take_batch(waiting_);
+    if (in_bursts_) {
+      write_ = take_burst(waiting_);
     } else {
       write_ = buffer_of(waiting_.front());
       waiting_.pop_front();
@@ -195,7 +195,7 @@ class Call final : public Stream {
     ended_(status);
   }
 
-  const bool is_batched_;
+  const bool in_bursts_;
   const Received received_;
   const Ended ended_;
   grpc::ClientContext context_;
@@ -221,7 +221,7 @@ struct NodeLink::State {
   bool ask_health();
   void open_streams();
   void confirm_topics();
-  void on_responses(bool is_batch, const std::shared_ptr<const grpc::Slice>& slice);
+  void on_responses(bool is_burst, const std::shared_ptr<const grpc::Slice>& slice);
   void on_ended(const grpc::Status& status);
   void set_reachable(bool is_reachable, const std::string& why);
 
@@ -247,7 +247,7 @@ struct NodeLink::State {
   NodeHealth health;
 };
 
-void NodeLink::State::on_responses(bool is_batch, const std::shared_ptr<const grpc::Slice>& slice) {
+void NodeLink::State::on_responses(bool is_burst, const std::shared_ptr<const grpc::Slice>& slice) {
   std::vector<NodeMessage> found;
   std::vector<PublishAnswer> answers;
   const auto take_response = [&](std::string_view bytes) {
@@ -260,7 +260,7 @@ void NodeLink::State::on_responses(bool is_batch, const std::shared_ptr<const gr
     }
   };
   const std::string_view bytes(reinterpret_cast<const char*>(slice->begin()), slice->size());
-  if (!is_batch) {
+  if (!is_burst) {
     take_response(bytes);
   } else {
     daemon::ProtoFields fields(bytes);
@@ -300,7 +300,7 @@ bool NodeLink::State::ask_health() {
             static_cast<double>(reply.cpuused()),
             static_cast<double>(reply.memoryused()),
             static_cast<double>(reply.diskused()),
-            reply.batches()};
+            reply.bursts()};
   return true;
 }
 
@@ -308,10 +308,10 @@ void NodeLink::State::open_streams() {
   const std::lock_guard lock(mutex);
   is_lost = false;
   open_calls = 2;
-  const bool is_batched = health.has_batches;
+  const bool in_bursts = health.has_bursts;
   const auto begin = [&] {
     return Call::begin(
-        *stub, is_batched, [this, is_batched](const auto& slice) { on_responses(is_batched, slice); },
+        *stub, in_bursts, [this, in_bursts](const auto& slice) { on_responses(in_bursts, slice); },
         [this](const auto& status) { on_ended(status); });
   };
   messages = begin();

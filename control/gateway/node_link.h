@@ -32,7 +32,7 @@ struct NodeHealth {
   double cpu_percent = 0;
   double memory_percent = 0;
   double disk_percent = 0;
-  bool has_batches = false;  // ListenBatches
+  bool has_bursts = false;  // ListenBursts
 
   /// What peer_address ends in; empty where it has none.
   [[nodiscard]] std::string peer_id() const;

@@ -151,7 +151,8 @@ void Nodes::send(Flights::iterator at) {
   }
   if (!flight.reason.empty()) return end(at, PublishResult::refused, flight.reason);
   end(at, PublishResult::no_node,
-      flight.tried == 0 ? fmt::format("none of the {} nodes can be reached", links_.size())
+      flight.tried == 0 ? fmt::format("none of the {} node{} can be reached", links_.size(),
+                                          links_.size() == 1 ? "" : "s")
                         : "the node was lost before it answered, and no other can be reached");
 }
 

@@ -38,7 +38,7 @@ struct SidecarMessage {
 /// than such a thing may be.
 [[nodiscard]] std::optional<SidecarMessage> parse_message(std::string_view json);
 
-/// Reads a Delivery (proto/sidecar.proto). Nothing for what is none, or has no topic or id, or a longer one than may be.
+/// Reads a Delivery (proto/sidecar.proto). Nothing for what is none, has no topic or id, or a longer one than may be.
 [[nodiscard]] std::optional<SidecarMessage> parse_delivery(std::string_view bytes);
 
 /// What a node answers a publish with, out of its trace.

@@ -23,7 +23,7 @@ namespace corelay::node {
 namespace {
 
 using Service = proto::CommandStream::WithRawCallbackMethod_ListenCommands<
-    proto::CommandStream::WithRawCallbackMethod_ListenBatches<proto::CommandStream::WithCallbackMethod_Health<
+    proto::CommandStream::WithRawCallbackMethod_ListenBursts<proto::CommandStream::WithCallbackMethod_Health<
         proto::CommandStream::WithCallbackMethod_ListTopics<proto::CommandStream::Service>>>>;
 using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
@@ -44,8 +44,8 @@ struct Sidecar::State final : Service {
   Reactor* ListenCommands(grpc::CallbackServerContext* context) override {
     return open(context, SidecarStream::Form::single);
   }
-  Reactor* ListenBatches(grpc::CallbackServerContext* context) override {
-    return open(context, SidecarStream::Form::batches);
+  Reactor* ListenBursts(grpc::CallbackServerContext* context) override {
+    return open(context, SidecarStream::Form::bursts);
   }
   Reactor* open(grpc::CallbackServerContext* context, SidecarStream::Form form);
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context, const proto::Void* request,
@@ -110,7 +110,7 @@ grpc::ServerUnaryReactor* Sidecar::State::Health(grpc::CallbackServerContext* co
                                                  proto::HealthResponse* response) {
   const daemon::SystemLoad load = node.load();
   response->set_nodemode("optimum");
-  response->set_batches(true);
+  response->set_bursts(true);
   response->set_cpuused(static_cast<float>(load.cpu_percent));
   response->set_memoryused(static_cast<float>(load.memory_percent));
   response->set_diskused(static_cast<float>(load.disk_percent));

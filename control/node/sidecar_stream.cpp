@@ -17,8 +17,8 @@ namespace {
 
 enum Command : std::int32_t { publish_data = 1, subscribe_topic = 2, unsubscribe_topic = 3, subscribe_topics = 4 };
 
-constexpr std::size_t batch_requests_max = 256;
-constexpr std::size_t batch_bytes_max = 64u << 10;
+constexpr std::size_t burst_requests_max = 256;
+constexpr std::size_t burst_bytes_max = 64u << 10;
 constexpr std::size_t copied_bytes_max = 16u << 10;  // above it a slice of its own is cheaper
 
 /// A slice over a shared response, without copying it.
@@ -64,7 +64,7 @@ SidecarStream::Step SidecarStream::next_step() {
   if (is_ending_) return step;
   if (!is_writing_ && !is_flush_due_ && !waiting_.empty()) {
     is_writing_ = true;
-    write_buffer_ = form_ == Form::batches ? take_batch() : take_waiting();
+    write_buffer_ = form_ == Form::bursts ? take_burst() : take_waiting();
     step.write = true;
     step.has_more = !waiting_.empty();
   }
@@ -83,7 +83,9 @@ void SidecarStream::take(Step step) {
   daemon::give_to_grpc(this);
   while (step.read || step.write) {
     // Where more waits, many go to one system call; the last sends them off.
-    if (step.write) StartWrite(&write_buffer_, step.has_more ? grpc::WriteOptions().set_buffer_hint() : grpc::WriteOptions());
+    grpc::WriteOptions options;
+    if (step.has_more) options.set_buffer_hint();
+    if (step.write) StartWrite(&write_buffer_, options);
     if (step.read) StartRead(&read_buffer_);
     const std::lock_guard lock(mutex_);
     --starting_;
@@ -100,8 +102,8 @@ grpc::ByteBuffer SidecarStream::take_waiting() {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-/// What waits, up to batch_bytes_max, or one that is larger.
-grpc::ByteBuffer SidecarStream::take_batch() {
+/// What waits, up to burst_bytes_max, or one that is larger.
+grpc::ByteBuffer SidecarStream::take_burst() {
   std::vector<grpc::Slice> slices;
   std::string head;
   std::size_t bytes = 0;
@@ -112,8 +114,10 @@ grpc::ByteBuffer SidecarStream::take_batch() {
   for (writing_ = 0; !waiting_.empty(); ++writing_) {
     const Waiting& next = waiting_.front();
     const std::size_t size = next.bytes->size();
-    if (bytes != 0 && bytes + size > batch_bytes_max) break;
-    if (head.empty()) head.reserve(std::min(waiting_bytes_ + waiting_.size() * daemon::field_head_bytes_max, batch_bytes_max));
+    if (bytes != 0 && bytes + size > burst_bytes_max) break;
+    if (head.empty()) {
+      head.reserve(std::min(waiting_bytes_ + waiting_.size() * daemon::field_head_bytes_max, 2 * burst_bytes_max));
+    }
     daemon::append_field_head(next.kind == Kind::message ? 2 : 1, size, head);
     if (size <= copied_bytes_max) {
       head += *next.bytes;
@@ -162,7 +166,7 @@ void SidecarStream::queue(const SharedResponse& response, Kind kind) {
     }
     waiting_.push_back({response, kind});
     waiting_bytes_ += response->size();
-    if (form_ == Form::batches && !is_writing_ && !is_flush_due_) {  // behind what the pool is about to bring
+    if (form_ == Form::bursts && !is_writing_ && !is_flush_due_) {  // behind what the pool is about to bring
       is_flush_due_ = true;
       boost::asio::post(publish_queue_->get_inner_executor(), [self = shared_from_this()] { self->flush(); });
     }
@@ -254,7 +258,7 @@ void SidecarStream::OnDone() {
   self_.reset();
 }
 
-/// Requests that come in a batch are taken one by one: none is built before its turn.
+/// Requests that come in a burst are taken one by one: none is built before its turn.
 void SidecarStream::on_bytes(grpc::ByteBuffer& buffer) {
   grpc::Slice slice;
   if (!buffer.TrySingleSlice(&slice).ok()) static_cast<void>(buffer.DumpToSingleSlice(&slice));
@@ -269,10 +273,10 @@ void SidecarStream::on_bytes(grpc::ByteBuffer& buffer) {
   std::size_t count = 0;
   while (const auto field = fields.next()) {
     if (field->number != 1) continue;
-    if (++count > batch_requests_max) return refuse_stream("a batch has at most 256 requests");
+    if (++count > burst_requests_max) return refuse_stream("a burst has at most 256 requests");
     if (!field->is_bytes || !on_request(field->bytes)) return refuse_stream("not a proto.Request");
   }
-  if (fields.is_malformed()) refuse_stream("not a proto.RequestBatch");
+  if (fields.is_malformed()) refuse_stream("not a proto.RequestBurst");
 }
 
 bool SidecarStream::on_request(std::string_view bytes) {

@@ -1,6 +1,6 @@
-/// One ListenCommands or ListenBatches stream: commands in, messages and traces out. A slow client costs nobody but itself: what waits
-/// for it is bounded, and above the bound its messages are dropped and counted. A client that never reads is not
-/// blocked either: its publishes go on, only their answers are lost to it.
+/// One ListenCommands or ListenBursts stream: commands in, messages and traces out. A slow client costs nobody but
+/// itself: what waits for it is bounded, and above the bound its messages are dropped and counted. A client that never
+/// reads is not blocked either: its publishes go on, only their answers are lost to it.
 #pragma once
 
 #include <grpcpp/impl/codegen/byte_buffer.h>
@@ -37,7 +37,7 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
                             public std::enable_shared_from_this<SidecarStream> {
  public:
   using Ended = std::function<void(const std::shared_ptr<SidecarStream>&)>;
-  enum class Form : std::uint8_t { single, batches };  // of what goes over it
+  enum class Form : std::uint8_t { single, bursts };  // of what goes over it
 
   /// `ended` is called when gRPC has let go of the stream.
   SidecarStream(Node& node, SidecarTotals& totals, Form form, std::string client, Ended ended);
@@ -49,7 +49,7 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   // Subscriber
   void on_message(const SharedResponse& message) override;
-  [[nodiscard]] bool wants_deliveries() const override { return form_ == Form::batches; }
+  [[nodiscard]] bool wants_deliveries() const override { return form_ == Form::bursts; }
   void on_trace(const SharedResponse& trace) override;
   void on_refused(const std::string& topic, const SharedResponse& answer) override;
 
@@ -76,7 +76,7 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   };
   void queue(const SharedResponse& response, Kind kind);
   [[nodiscard]] grpc::ByteBuffer take_waiting();
-  [[nodiscard]] grpc::ByteBuffer take_batch();
+  [[nodiscard]] grpc::ByteBuffer take_burst();
   void flush();
   void on_bytes(grpc::ByteBuffer& bytes);
   [[nodiscard]] bool on_request(std::string_view bytes);
@@ -101,7 +101,7 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   bool is_reading_ = false;
   bool is_read_closed_ = false;  // the client has sent all it had, or is gone
   bool is_writing_ = false;
-  bool is_flush_due_ = false;     // a batch is being gathered
+  bool is_flush_due_ = false;     // a burst is being gathered
   std::size_t writing_ = 0;       // responses in what is being written
   std::size_t starting_ = 0;     // threads inside take(): until they are out, gRPC may not be told to finish
   bool is_ending_ = false;       // Finish as soon as no write is under way

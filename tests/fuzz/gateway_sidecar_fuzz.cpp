@@ -4,15 +4,16 @@
 #include <string>
 
 #include "codec/check.h"
+#include "control/daemon/proto_fields.h"
 #include "control/gateway/hub.h"
 #include "control/gateway/sidecar_message.h"
 #include "control/gateway/text.h"
 
 namespace {
 
-void look(std::string_view text) {
+void look(std::string_view text, const std::optional<corelay::gateway::SidecarMessage>& message) {
   using namespace corelay::gateway;
-  if (const auto message = parse_message(text)) {
+  if (message) {
     CHECK(!message->topic.empty() && !message->id.empty());
     CHECK(message->payload.empty() || (message->payload.data() >= text.data() &&
                                        message->payload.data() + message->payload.size() <= text.data() + text.size()));
@@ -20,7 +21,12 @@ void look(std::string_view text) {
       CHECK(unwrap_payload(*payload).size() <= payload->size());
     }
   }
-  static_cast<void>(parse_publish_answer(text));
+}
+
+void look(std::string_view text) {
+  look(text, corelay::gateway::parse_message(text));
+  look(text, corelay::gateway::parse_delivery(text));
+  static_cast<void>(corelay::gateway::parse_publish_answer(text));
 }
 
 }  // namespace
@@ -29,5 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   look(bytes);
   if (const auto response = corelay::gateway::parse_response(bytes)) look(response->data);
+  corelay::daemon::ProtoFields burst(bytes);
+  while (const auto field = burst.next()) look(field->bytes);
   return 0;
 }
