@@ -160,8 +160,8 @@ def row_of(what, server, protocol, clients, results, cores):
     messages = median("answered_s") if what == "publish" else delivered / clients
     return {"what": what, "server": server.name, "protocol": protocol, "behind": server.behind, "clients": clients,
             "messages_s": messages, "delivered_s": delivered, "p50_ms": median("p50_ms"), "p99_ms": median("p99_ms"),
-            "ratio": None, "ratio_jetstream": None, "server_busy": busy[1], "load_busy": busy[0], "nodes_busy": sum(busy[2:]),
-            "limit": limit_of(what, busy, cores)}
+            "ratio": None, "ratio_jetstream": None, "server_busy": busy[1], "load_busy": busy[0],
+            "nodes_busy": sum(busy[2:]), "limit": limit_of(what, busy, cores)}
 
 
 def compare(what, cases, rounds, cores):
