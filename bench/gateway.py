@@ -12,9 +12,10 @@ delivered_s (to all clients together); p50_ms, p99_ms (publish to delivery, of p
 gateway's delivered_s, or messages_s, to nats-server's in this run); ratio_jetstream (to that of nats-server's
 "jetstream", which does what a gateway does besides: an id looked for among those of two minutes, a window of messages
 kept, in memory, with a place in it for each subscriber, and an answer to each publish; "nats" is told fire-and-forget
-publishes in fan-out and keeps nothing); server_busy, load_busy, nodes_busy (cores); limit
-(who had no core left; "waiting": nobody, or work that is not of this benchmark took it). Every figure is the median of
-the rounds. Every client is checked to get every message, in order and once.
+publishes in fan-out and keeps nothing); server_busy, load_busy, nodes_busy (cores); server_us (CPU time of the server a
+published message: it moves less than rates do where other work is on the machine); limit (who had no core left;
+"waiting": nobody, or work that is not of this benchmark took it). Every figure is the median of the rounds. Every
+client is checked to get every message, in order and once.
 """
 import argparse
 import json
@@ -161,7 +162,7 @@ def row_of(what, server, protocol, clients, results, cores):
     return {"what": what, "server": server.name, "protocol": protocol, "behind": server.behind, "clients": clients,
             "messages_s": messages, "delivered_s": delivered, "p50_ms": median("p50_ms"), "p99_ms": median("p99_ms"),
             "ratio": None, "ratio_jetstream": None, "server_busy": busy[1], "load_busy": busy[0],
-            "nodes_busy": sum(busy[2:]), "limit": limit_of(what, busy, cores)}
+            "nodes_busy": sum(busy[2:]), "server_us": 1e6 * busy[1] / messages, "limit": limit_of(what, busy, cores)}
 
 
 def compare(what, cases, rounds, cores):
@@ -181,7 +182,8 @@ def compare(what, cases, rounds, cores):
     for row in rows:
         delivered = f", {row['delivered_s']:,.0f} delivered/s" if row["delivered_s"] is not None else ""
         print(f"{what}, {row['clients']} clients, {row['server']} {row['protocol']} ({row['behind']}): "
-              f"{row['messages_s']:,.0f} messages/s{delivered}, p50 {row['p50_ms']:.2f} ms", file=sys.stderr)
+              f"{row['messages_s']:,.0f} messages/s{delivered}, p50 {row['p50_ms']:.2f} ms, "
+              f"{row['server_us']:.1f} us of the server's core a message", file=sys.stderr)
     return rows
 
 
