@@ -9,9 +9,13 @@ A row: what ("fan-out": one publisher, so many subscribed clients, as fast as th
 the same at a fixed rate that both can do; "publish": answered publishes, nats-server with verbose on, which answers
 each too); server, protocol, behind, clients (subscribers; of publish: publishing connections); messages_s (published),
 delivered_s (to all clients together); p50_ms, p99_ms (publish to delivery, of publish: to its answer); ratio (of the
-gateway's delivered_s, or messages_s, to nats-server's in this run); server_busy, load_busy, nodes_busy (cores); limit
-(who had no core left; "waiting": nobody, or work that is not of this benchmark took it). Every figure is the median of
-the rounds. Every client is checked to get every message, in order and once.
+gateway's delivered_s, or messages_s, to nats-server's in this run); ratio_jetstream (to that of nats-server's
+"jetstream", which does what a gateway does besides: an id looked for among those of two minutes, a window of messages
+kept, in memory, with a place in it for each subscriber, and an answer to each publish; "nats" is told fire-and-forget
+publishes in fan-out and keeps nothing); server_busy, load_busy, nodes_busy (cores); server_us (CPU time of the server a
+published message: it moves less than rates do where other work is on the machine); limit (who had no core left;
+"waiting": nobody, or work that is not of this benchmark took it). Every figure is the median of the rounds. Every
+client is checked to get every message, in order and once.
 """
 import argparse
 import json
@@ -23,6 +27,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("CORELAY_BUILD") or ROOT / "build/dev")
@@ -68,9 +73,10 @@ class Nats:
     def __init__(self, cores):
         self.ports = Ports()
         self.port = self.ports.base
+        self.store = tempfile.TemporaryDirectory()
         self.process = cores.start_server(lambda: start_process(
-            ["nats-server", "-a", "127.0.0.1", "-p", str(self.port)], stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL))
+            ["nats-server", "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.store.name],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         wait_until("nats-server", self._answers)
         self.watched = [self.process.pid]
 
@@ -83,6 +89,7 @@ class Nats:
 
     def stop(self):
         end_process(self.process)
+        self.store.cleanup()
 
     def port_of(self, _):
         return self.port
@@ -154,8 +161,8 @@ def row_of(what, server, protocol, clients, results, cores):
     messages = median("answered_s") if what == "publish" else delivered / clients
     return {"what": what, "server": server.name, "protocol": protocol, "behind": server.behind, "clients": clients,
             "messages_s": messages, "delivered_s": delivered, "p50_ms": median("p50_ms"), "p99_ms": median("p99_ms"),
-            "ratio": None, "server_busy": busy[1], "load_busy": busy[0], "nodes_busy": sum(busy[2:]),
-            "limit": limit_of(what, busy, cores)}
+            "ratio": None, "ratio_jetstream": None, "server_busy": busy[1], "load_busy": busy[0],
+            "nodes_busy": sum(busy[2:]), "server_us": 1e6 * busy[1] / messages, "limit": limit_of(what, busy, cores)}
 
 
 def compare(what, cases, rounds, cores):
@@ -170,10 +177,13 @@ def compare(what, cases, rounds, cores):
     for row in rows[:-1]:
         if what != "latency" and base["server"] == Nats.name:
             row["ratio"] = row["messages_s"] / base["messages_s"]
+            if row["server"] != Nats.name:
+                row["ratio_jetstream"] = row["messages_s"] / rows[-2]["messages_s"]
     for row in rows:
         delivered = f", {row['delivered_s']:,.0f} delivered/s" if row["delivered_s"] is not None else ""
         print(f"{what}, {row['clients']} clients, {row['server']} {row['protocol']} ({row['behind']}): "
-              f"{row['messages_s']:,.0f} messages/s{delivered}, p50 {row['p50_ms']:.2f} ms", file=sys.stderr)
+              f"{row['messages_s']:,.0f} messages/s{delivered}, p50 {row['p50_ms']:.2f} ms, "
+              f"{row['server_us']:.1f} us of the server's core a message", file=sys.stderr)
     return rows
 
 
@@ -186,14 +196,16 @@ def fanout_rows(gateway, nats, arguments, cores):
                       lambda server=server, protocol=protocol: load(
                           server, "fanout", protocol, arguments.seconds, clients=clients, window=window,
                           bytes=arguments.bytes, **options))
-                     for server, protocol in ((gateway, "ws"), (nats, "nats")) if server]
+                     for server, protocol in ((gateway, "ws"), (nats, "jetstream"), (nats, "nats"))
+                     if server]
             yield from compare(what, cases, arguments.rounds, cores)
 
 
 def publish_rows(gateway, nats, arguments, cores):
     cases = []
     for server, protocol, (connections, window) in [
-            *((gateway, protocol, PUBLISHERS[protocol]) for protocol in PUBLISHERS), (nats, "nats", PUBLISHERS["ws"])]:
+            *((gateway, protocol, PUBLISHERS[protocol]) for protocol in PUBLISHERS),
+            *((nats, protocol, PUBLISHERS["ws"]) for protocol in ("jetstream", "nats"))]:
         if server:
             cases.append((server, protocol, connections,
                           lambda server=server, protocol=protocol, connections=connections, window=window: load(

@@ -360,7 +360,7 @@ int main(int argc, char** argv) {
   corelay::bench::Options options;
   CLI::App app("The load of tools/bench gateway, which starts it.");
   app.add_option("mode", options.mode)->required()->check(CLI::IsMember({"fanout", "publish"}));
-  app.add_option("--protocol", options.protocol)->check(CLI::IsMember({"ws", "rest", "grpc", "nats"}));
+  app.add_option("--protocol", options.protocol)->check(CLI::IsMember({"ws", "rest", "grpc", "nats", "jetstream"}));
   app.add_option("--port", options.port)->required();
   app.add_option("--connections", options.connections);
   app.add_option("--clients", options.clients);

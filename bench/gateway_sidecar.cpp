@@ -1,7 +1,9 @@
 // The stand-in for a node of tools/bench gateway: a sidecar that delivers at once what is published through it, so that
 // the gateway is measured and not a mesh. usage: gateway_sidecar PORT (until its stdin ends)
 #include <grpcpp/grpcpp.h>
+#include <openssl/sha.h>
 
+#include <array>
 #include <deque>
 #include <iostream>
 #include <memory>
@@ -9,7 +11,7 @@
 #include <set>
 #include <string>
 
-#include "control/gateway/text.h"
+#include "codec/bytes.h"
 #include "proto/sidecar.grpc.pb.h"
 #include "proto/trace.pb.h"
 
@@ -19,16 +21,15 @@ namespace {
 constexpr int command_publish = 1;
 constexpr int command_subscribe = 2;
 
-proto::Response delivery_of(const proto::Request& request, const std::string& id) {
-  std::string data = "{\"topic\":";
-  gateway::append_json(request.topic(), data);
-  data += ",\"message_id\":\"" + id + "\",\"source_node_id\":\"stand-in\",\"message\":\"";
-  gateway::append_base64(request.data(), data);
-  data += "\"}";
-  proto::Response response;
-  response.set_command(proto::Message);
-  response.set_data(std::move(data));
-  return response;
+using Id = std::array<unsigned char, 32>;
+
+proto::Delivery delivery_of(proto::Request& request, const Id& id) {
+  proto::Delivery delivery;
+  delivery.set_topic(request.topic());
+  delivery.set_message_id(id.data(), id.size());
+  delivery.set_source_node_id("stand-in");
+  delivery.set_payload(std::move(*request.mutable_data()));
+  return delivery;
 }
 
 proto::Response trace_of(const proto::Request& request, const std::string& id) {
@@ -44,18 +45,18 @@ proto::Response trace_of(const proto::Request& request, const std::string& id) {
 
 class Sidecar;
 
-class Call final : public grpc::ServerBidiReactor<proto::Request, proto::Response> {
+class Call final : public grpc::ServerBidiReactor<proto::RequestBurst, proto::ResponseBurst> {
  public:
-  explicit Call(Sidecar& sidecar) : sidecar_(sidecar) { StartRead(&request_); }
+  explicit Call(Sidecar& sidecar) : sidecar_(sidecar) { StartRead(&requests_); }
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnDone() override;
 
-  void send(std::shared_ptr<const proto::Response> response) {
+  void send(std::shared_ptr<const proto::ResponseBurst> responses) {
     const std::lock_guard lock(mutex_);
     if (is_over_) return;
-    waiting_.push_back(std::move(response));
+    waiting_.push_back(std::move(responses));
     if (waiting_.size() == 1) write_first();
   }
 
@@ -67,26 +68,45 @@ class Call final : public grpc::ServerBidiReactor<proto::Request, proto::Respons
   }
 
   Sidecar& sidecar_;
-  proto::Request request_;
+  proto::RequestBurst requests_;
   std::mutex mutex_;  // guards what follows
-  std::deque<std::shared_ptr<const proto::Response>> waiting_;  // the first is being written
+  std::deque<std::shared_ptr<const proto::ResponseBurst>> waiting_;  // the first is being written
   bool is_over_ = false;
 };
 
-class Sidecar final : public proto::CommandStream::WithCallbackMethod_ListenCommands<proto::CommandStream::Service> {
+class Sidecar final
+    : public proto::CommandStream::WithCallbackMethod_ListenBursts<
+          proto::CommandStream::WithCallbackMethod_Health<proto::CommandStream::Service>> {
  public:
-  grpc::ServerBidiReactor<proto::Request, proto::Response>* ListenCommands(grpc::CallbackServerContext*) override {
+  grpc::ServerBidiReactor<proto::RequestBurst, proto::ResponseBurst>* ListenBursts(
+      grpc::CallbackServerContext*) override {
     return new Call(*this);
   }
 
-  void take(Call& from, const proto::Request& request) {
+  grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context, const proto::Void*,
+                                   proto::HealthResponse* response) override {
+    response->set_status(true);
+    response->set_bursts(true);
+    auto* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  void take(Call& from, proto::RequestBurst& requests) {
     const std::lock_guard lock(mutex_);
-    if (request.command() == command_subscribe) subscribed_.insert(&from);
-    if (request.command() != command_publish) return;
-    const std::string id = gateway::sha256_hex(request.data());
-    const auto delivery = std::make_shared<const proto::Response>(delivery_of(request, id));
-    for (Call* const call : subscribed_) call->send(delivery);
-    from.send(std::make_shared<const proto::Response>(trace_of(request, id)));
+    const auto deliveries = std::make_shared<proto::ResponseBurst>();
+    const auto answers = std::make_shared<proto::ResponseBurst>();
+    for (proto::Request& request : *requests.mutable_requests()) {
+      if (request.command() == command_subscribe) subscribed_.insert(&from);
+      if (request.command() != command_publish) continue;
+      Id id{};
+      ::SHA256(reinterpret_cast<const unsigned char*>(request.data().data()), request.data().size(), id.data());
+      *answers->add_responses() = trace_of(request, to_hex(id));
+      *deliveries->add_deliveries() = delivery_of(request, id);
+    }
+    if (answers->responses().empty()) return;
+    for (Call* const call : subscribed_) call->send(deliveries);
+    from.send(answers);
   }
 
   void forget(Call& call) {
@@ -108,8 +128,8 @@ void Call::OnReadDone(bool ok) {
     }
     return Finish(grpc::Status::OK);
   }
-  sidecar_.take(*this, request_);
-  StartRead(&request_);
+  sidecar_.take(*this, requests_);
+  StartRead(&requests_);
 }
 
 void Call::OnWriteDone(bool ok) {

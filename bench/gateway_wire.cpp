@@ -185,6 +185,95 @@ class NatsWire final : public Wire {
   const bool is_verbose_;
 };
 
+/// NATS with what a gateway does besides: each publish has an id that is looked for among those of two minutes, is
+/// kept in a stream of as many messages and bytes as a gateway's window, and is answered; each subscriber has its place
+/// there.
+class JetStreamWire final : public Wire {
+ public:
+  explicit JetStreamWire(WireParams params)
+      : params_(std::move(params)), inbox_("_INBOX." + params_.client) {}
+
+  std::string hello() override {
+    std::string out =
+        R"(CONNECT {"verbose":false,"pedantic":false,"headers":true,"lang":"bench","version":"1"})"
+        "\r\nSUB " + inbox_ + " 1\r\n";
+    ask("STREAM.CREATE.BENCH",
+        R"({"name":"BENCH","storage":"memory","discard":"old","max_msgs":65536,"max_bytes":67108864,)"
+        R"("duplicate_window":120000000000,"subjects":[)" + quoted(params_.topic) + "]}", out);
+    if (!params_.is_subscriber) return out;
+    const std::string to = "deliver." + params_.client;
+    out += "SUB " + to + " 2\r\n";
+    ask("CONSUMER.CREATE.BENCH",
+        R"({"stream_name":"BENCH","config":{"ack_policy":"none","deliver_policy":"new","mem_storage":true,)"
+        R"("deliver_subject":)" + quoted(to) + "}}", out);
+    return out;
+  }
+
+  void publish(std::string_view payload, std::string& out) override {
+    const std::string head =
+        "NATS/1.0\r\nNats-Msg-Id: " + std::string(payload.substr(0, payload.find(' '))) + "\r\n\r\n";
+    out += "HPUB " + params_.topic + " " + inbox_ + " " + std::to_string(head.size()) + " " +
+           std::to_string(head.size() + payload.size()) + "\r\n" + head;
+    out += payload;
+    out += "\r\n";
+  }
+
+  std::size_t take(std::string_view bytes, Listener& listener, std::string& out) override {
+    std::size_t taken = 0;
+    for (;;) {
+      const std::string_view rest = bytes.substr(taken);
+      const std::size_t end = rest.find('\n');
+      if (end == std::string_view::npos) return taken;
+      const std::string_view line = rest.substr(0, end + 1);
+      const bool has_head = line.starts_with("HMSG ");
+      if (has_head || line.starts_with("MSG ")) {
+        const std::size_t space = line.rfind(' ');
+        const std::size_t size = number_at(line, space + 1);
+        const std::size_t head = has_head ? number_at(line, line.rfind(' ', space - 1) + 1) : 0;
+        if (rest.size() < line.size() + size + 2) return taken;
+        const std::string_view body = rest.substr(line.size() + head, size - head);
+        const bool is_delivery = line.find(" 2 ") == line.find(' ', line.find(' ') + 1);
+        if (is_delivery) {
+          listener.on_message(params_.number, body);
+        } else {
+          on_reply(body, listener);
+        }
+        taken += line.size() + size + 2;
+        continue;
+      }
+      if (line.starts_with("PING")) out += "PONG\r\n";
+      if (line.starts_with("-ERR")) refuse("nats-server", line);
+      taken += line.size();
+    }
+  }
+
+ private:
+  static std::size_t number_at(std::string_view line, std::size_t at) {
+    std::size_t number = 0;
+    std::from_chars(line.data() + at, line.data() + line.size(), number);
+    return number;
+  }
+
+  void ask(const std::string& what, const std::string& json, std::string& out) {
+    out += "PUB $JS.API." + what + " " + inbox_ + " " + std::to_string(json.size()) + "\r\n" + json + "\r\n";
+    ++asked_;
+  }
+
+  void on_reply(std::string_view body, Listener& listener) {
+    const bool is_error = body.find("\"error\"") != std::string_view::npos;
+    if (is_ready_) {
+      const bool is_good = !is_error && body.find("\"duplicate\"") == std::string_view::npos;
+      return listener.on_answer(params_.number, is_good, body);
+    }
+    if (is_error) refuse("JetStream", body);
+    is_ready_ = --asked_ == 0;
+  }
+
+  const WireParams params_;
+  const std::string inbox_;
+  unsigned asked_ = 0;
+};
+
 /// One ClientStream call over a connection of its own: the frames that takes (RFC 9113), and no others.
 class GrpcWire final : public Wire {
  public:
@@ -356,6 +445,7 @@ std::unique_ptr<Wire> make_wire(std::string_view protocol, const WireParams& par
   if (protocol == "ws") return std::make_unique<WsWire>(params);
   if (protocol == "rest") return std::make_unique<RestWire>(params);
   if (protocol == "grpc") return std::make_unique<GrpcWire>(params);
+  if (protocol == "jetstream") return std::make_unique<JetStreamWire>(params);
   if (protocol == "nats") return std::make_unique<NatsWire>(params);
   return nullptr;
 }

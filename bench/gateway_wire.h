@@ -1,5 +1,6 @@
-/// The client ends of what tools/bench gateway compares: WebSocket, HTTP/1.1, gRPC over HTTP/2, and NATS. They do no
-/// more than the measurement needs and copy nothing but what a read cuts off, so that the servers are what is measured.
+/// The client ends of what tools/bench gateway compares: WebSocket, HTTP/1.1, gRPC over HTTP/2, NATS and JetStream.
+/// They do no more than the measurement needs and copy nothing but what a read cuts off, so that the servers are
+/// measured.
 #pragma once
 
 #include <cstddef>
@@ -48,7 +49,7 @@ struct WireParams {
   bool is_answered = true;  // NATS: asks for +OK to each publish
 };
 
-/// `protocol` is ws (plain frames), rest, grpc or nats; null for any other.
+/// `protocol` is ws (plain frames), rest, grpc, nats or jetstream; null for any other.
 [[nodiscard]] std::unique_ptr<Wire> make_wire(std::string_view protocol, const WireParams& params);
 
 }  // namespace corelay::bench

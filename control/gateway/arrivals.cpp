@@ -10,7 +10,7 @@ namespace corelay::gateway {
 namespace {
 
 // Wrapped payloads (hub.h) begin with some bytes of ours; base64 stands in groups of four.
-constexpr std::size_t looked_at_base64 = ((Arrivals::preview_bytes_max + 32) / 3 + 1) * 4;
+constexpr std::size_t looked_at = ((Arrivals::preview_bytes_max + 32) / 3 + 1) * 4;
 
 std::size_t decoded_bytes(std::string_view base64) {
   std::size_t padding = 0;
@@ -74,11 +74,13 @@ void Arrivals::on_arrival(unsigned node, const SidecarMessage& message, Instant 
   entry.nodes |= bit;
   entry.arrivals.push_back({node, now});
   if (std::exchange(entry.is_known, true)) return;
-  const std::string_view base64 = message.payload_base64;
-  const auto head = decode_base64(base64.substr(0, std::min(base64.size(), looked_at_base64)));
+  SidecarMessage start = message;
+  start.payload = start.payload.substr(0, looked_at);
+  const auto head = start.decoded();
   if (!head) return;
   const std::string_view inner = unwrap_payload(*head);
-  entry.bytes = decoded_bytes(base64) - (head->size() - inner.size());
+  entry.bytes = (message.is_base64 ? decoded_bytes(message.payload) : message.payload.size()) -
+                (head->size() - inner.size());
   const std::string_view shown = inner.size() < entry.bytes || inner.size() > preview_bytes_max
                                      ? whole_characters(inner.substr(0, preview_bytes_max))
                                      : inner;

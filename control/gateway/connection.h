@@ -27,7 +27,7 @@ struct ConnectionSettings {
   RequestBounds bounds;
   std::size_t ws_message_bytes_max = 32u << 20;
   int send_buffer_bytes = 256 << 10;
-  std::size_t publishes_max = 64;  // of one WebSocket under way, above which it is read no further
+  std::size_t publishes_max = 256;  // of one WebSocket under way, above which it is read no further
 };
 
 struct Admission;

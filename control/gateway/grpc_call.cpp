@@ -11,7 +11,7 @@
 namespace corelay::gateway {
 namespace {
 
-constexpr std::size_t publishes_max = 64;  // of one stream under way, above which it is read no further
+constexpr std::size_t publishes_max = 256;  // of one stream under way, above which it is read no further
 constexpr std::size_t replies_max = 256;
 constexpr std::chrono::milliseconds look_again{2};
 

@@ -219,9 +219,9 @@ class Hub {
   void take_payload(Topic& topic, Seen& seen, const std::string& id, const std::string& source, std::string payload);
   void reach(Topic& topic, Seen& seen, unsigned nodes);
   void deliver(Topic& topic, unsigned level, const SharedMessage& message);
-  void finish_publish(const std::string& topic, const std::string& id, const PublishOutcome& outcome);
-  void send_publish(Topic& topic, const std::string& id, PublishRequest request, SharedBytes bytes);
-  void settle_alone(const Topic& topic, const std::string& id);
+  void finish_publish(Topic& topic, const std::string& id, Seen& seen, PublishOutcome outcome);
+  void send_publish(Topic& topic, const std::string& id, Seen& seen, PublishRequest request, SharedBytes bytes);
+  void settle_alone(Topic& topic, const std::string& id, Seen& seen);
   void forget_seen(Topic& topic);
   void tick_topic(Topic& topic);
   void expire_clients();
@@ -260,7 +260,7 @@ void Hub::report(unsigned node, const std::string& topic_name, const std::string
     take_payload(*topic, *seen, id, source, std::move(*bytes));
   }
   reach(*topic, *seen, 0);
-  if (params_.nodes == 1) settle_alone(*topic, id);
+  if (params_.nodes == 1) settle_alone(*topic, id, *seen);
 }
 
 /// A payload that carries a number so that equal bytes are messages of their own, and what it carries. The mesh takes

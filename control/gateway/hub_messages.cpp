@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <tuple>
 
 #include "control/gateway/hub.h"
 #include "control/gateway/hub_state.h"
@@ -134,16 +135,16 @@ Expected<void> Hub::publish(PublishRequest request) {
   }
   auto bytes = std::make_shared<const std::string>(std::move(request.payload));
   std::string id = sha256_hex(*bytes);
-  auto at = topic->seen.find(id);
-  if (at != topic->seen.end() && (request.has_timestamp || request.no_dedup)) {
+  auto [at, is_new] = topic->seen.try_emplace(id);
+  if (!is_new && (request.has_timestamp || request.no_dedup)) {
     const std::uint64_t number = request.no_dedup
                                      ? static_cast<std::uint64_t>(now_.time_since_epoch().count()) ^ (++offset_ << 40)
                                      : request.timestamp;
     bytes = std::make_shared<const std::string>(wrap_payload(*bytes, number));
     id = sha256_hex(*bytes);
-    at = topic->seen.find(id);
+    std::tie(at, is_new) = topic->seen.try_emplace(id);
   }
-  if (at != topic->seen.end()) {
+  if (!is_new) {
     ++counts_.deduplicated;
     if (at->second.publish_bytes != 0) {  // its publish is under way: ends as that does
       at->second.waiting.push_back([done = std::move(request.done)](const PublishOutcome& outcome) {
@@ -156,12 +157,11 @@ Expected<void> Hub::publish(PublishRequest request) {
     request.done({PublishResult::deduplicated, id, ""});
     return {};
   }
-  send_publish(*topic, id, std::move(request), std::move(bytes));
+  send_publish(*topic, id, at->second, std::move(request), std::move(bytes));
   return {};
 }
 
-void Hub::send_publish(Topic& topic, const std::string& id, PublishRequest request, SharedBytes bytes) {
-  Seen& seen = topic.seen[id];
+void Hub::send_publish(Topic& topic, const std::string& id, Seen& seen, PublishRequest request, SharedBytes bytes) {
   topic.seen_order.emplace_back(now_, id);
   seen.first = now_;
   auto& order = topic.orders[request.client];
@@ -178,21 +178,22 @@ void Hub::send_publish(Topic& topic, const std::string& id, PublishRequest reque
   if (observer_ != nullptr) observer_->on_published(id, topic.name, bytes->size(), now_);
   upstream_.publish(
       topic.name, std::move(bytes), id, request.client,
-      [this, name = topic.name, id](const PublishOutcome& outcome) { finish_publish(name, id, outcome); });
+      [this, name = topic.name, id](const PublishOutcome& outcome) {
+        Topic* const found = find_topic(name);
+        if (found == nullptr) return;
+        const auto at = found->seen.find(id);
+        if (at == found->seen.end() || at->second.publish_bytes == 0) return;
+        finish_publish(*found, id, at->second, outcome);
+      });
 }
 
-void Hub::finish_publish(const std::string& topic_name, const std::string& id, const PublishOutcome& outcome) {
-  Topic* const topic = find_topic(topic_name);
-  if (topic == nullptr) return;
-  const auto at = topic->seen.find(id);
-  if (at == topic->seen.end() || at->second.publish_bytes == 0) return;
-  Seen& seen = at->second;
+/// `id` is not of `topic`, which may forget it here.
+void Hub::finish_publish(Topic& topic, const std::string& id, Seen& seen, PublishOutcome result) {
   --in_flight_;
   in_flight_bytes_ -= seen.publish_bytes;
   seen.publish_bytes = 0;
   const auto waiting = std::move(seen.waiting);
   seen.waiting.clear();
-  PublishOutcome result = outcome;
   result.message_id = id;
   if (result.result == PublishResult::refused && seen.has_payload) result.result = PublishResult::published;
   const bool is_in_mesh = result.result == PublishResult::published || result.result == PublishResult::deduplicated;
@@ -201,20 +202,19 @@ void Hub::finish_publish(const std::string& topic_name, const std::string& id, c
   } else {
     ++counts_.publish_failures;
     if (!seen.has_payload) {  // so that it may be tried again
-      seen.order->failed(seen.place, topic->levels(),
-                         [&](unsigned level, const SharedMessage& ready) { deliver(*topic, level, ready); });
-      topic->seen.erase(at);
+      seen.order->failed(seen.place, topic.levels(),
+                         [&](unsigned level, const SharedMessage& ready) { deliver(topic, level, ready); });
+      topic.seen.erase(id);
     }
   }
   for (const auto& done : waiting) done(result);
 }
 
 /// The only node has it: whether that has peers is not known to anyone who asks here.
-void Hub::settle_alone(const Topic& topic, const std::string& id) {
-  const auto at = topic.seen.find(id);
-  if (at == topic.seen.end() || at->second.publish_bytes == 0) return;
+void Hub::settle_alone(Topic& topic, const std::string& id, Seen& seen) {
+  if (seen.publish_bytes == 0) return;
   upstream_.settled(topic.name, id);
-  finish_publish(topic.name, id, {PublishResult::published, id, ""});
+  finish_publish(topic, id, seen, {PublishResult::published, id, ""});
 }
 
 void Hub::forget_seen(Topic& topic) {

@@ -10,8 +10,10 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <vector>
 
 #include "control/daemon/grpc_order.h"
+#include "control/daemon/proto_fields.h"
 #include "proto/sidecar.grpc.pb.h"
 
 namespace corelay::gateway {
@@ -20,7 +22,11 @@ namespace {
 constexpr std::int32_t command_publish = 1;
 constexpr std::int32_t command_subscribe = 2;
 constexpr std::int32_t command_unsubscribe = 3;
-constexpr const char* stream_method = "/proto.CommandStream/ListenCommands";
+constexpr const char* single_method = "/proto.CommandStream/ListenCommands";
+constexpr const char* burst_method = "/proto.CommandStream/ListenBursts";
+constexpr std::size_t burst_requests_max = 256;
+constexpr std::size_t burst_bytes_max = 64u << 10;
+constexpr std::size_t copied_bytes_max = 16u << 10;  // above it a slice of its own is cheaper
 constexpr int window_bytes = 8 << 20;
 constexpr int attempts_until_told = 6;
 
@@ -37,27 +43,68 @@ grpc::Slice slice_of(const SharedBytes& bytes) {
   return {const_cast<char*>(bytes->data()), bytes->size(), release, owner};
 }
 
-grpc::ByteBuffer request_of(std::int32_t command, const std::string& topic, const SharedBytes& payload) {
-  const std::string head = request_head(command, topic, payload ? payload->size() : 0);
-  grpc::Slice slices[2] = {grpc::Slice(head.data(), head.size()), grpc::Slice()};
-  if (payload && !payload->empty()) slices[1] = slice_of(payload);
+/// A Request on its way: its data follow its head.
+struct Outgoing {
+  std::string head;
+  SharedBytes data;  // null: none
+
+  [[nodiscard]] std::size_t bytes() const { return head.size() + (data ? data->size() : 0); }
+};
+
+Outgoing request_of(std::int32_t command, const std::string& topic, const SharedBytes& data) {
+  return {request_head(command, topic, data ? data->size() : 0), data};
+}
+
+grpc::ByteBuffer buffer_of(const Outgoing& request) {
+  grpc::Slice slices[2] = {grpc::Slice(request.head.data(), request.head.size()), grpc::Slice()};
+  if (request.data && !request.data->empty()) slices[1] = slice_of(request.data);
   return {slices, slices[1].size() != 0 ? 2U : 1U};
+}
+
+/// A RequestBurst of the first that wait: as many as it may carry, or one that is larger.
+grpc::ByteBuffer take_burst(std::deque<Outgoing>& waiting) {
+  std::vector<grpc::Slice> slices;
+  std::string copied;
+  std::size_t bytes = 0;
+  const auto cut = [&] {
+    if (!copied.empty()) slices.emplace_back(copied);
+    copied.clear();
+  };
+  for (std::size_t count = 0; count < burst_requests_max && !waiting.empty(); ++count) {
+    const Outgoing& next = waiting.front();
+    const std::size_t size = next.bytes();
+    if (count != 0 && bytes + size > burst_bytes_max) break;
+    daemon::append_field_head(1, size, copied);
+    copied += next.head;
+    if (size <= copied_bytes_max) {
+      if (next.data) copied += *next.data;
+    } else {
+      cut();
+      slices.push_back(slice_of(next.data));
+    }
+    bytes += size;
+    waiting.pop_front();
+  }
+  cut();
+  return {slices.data(), slices.size()};
 }
 
 }  // namespace
 
-/// One ListenCommands call; it keeps itself alive until gRPC is done with it.
+/// One ListenCommands or ListenBursts call; it keeps itself alive until gRPC is done with it.
 class Call final : public Stream {
  public:
   using Received = std::function<void(const std::shared_ptr<const grpc::Slice>&)>;
   using Ended = std::function<void(const grpc::Status&)>;
 
-  Call(Received received, Ended ended) : received_(std::move(received)), ended_(std::move(ended)) {}
+  Call(bool in_bursts, Received received, Ended ended)
+      : in_bursts_(in_bursts), received_(std::move(received)), ended_(std::move(ended)) {}
 
-  static std::shared_ptr<Call> begin(grpc::GenericStub& stub, Received received, Ended ended) {
-    auto call = std::make_shared<Call>(std::move(received), std::move(ended));
+  static std::shared_ptr<Call> begin(grpc::GenericStub& stub, bool in_bursts, Received received, Ended ended) {
+    auto call = std::make_shared<Call>(in_bursts, std::move(received), std::move(ended));
     call->self_ = call;
-    stub.PrepareBidiStreamingCall(&call->context_, stream_method, grpc::StubOptions(), call.get());
+    stub.PrepareBidiStreamingCall(&call->context_, in_bursts ? burst_method : single_method, grpc::StubOptions(),
+                                  call.get());
     call->AddHold();
     call->StartRead(&call->read_);
     daemon::give_to_grpc(call.get());
@@ -65,21 +112,23 @@ class Call final : public Stream {
     return call;
   }
 
-  /// False once the call is over.
-  bool write(grpc::ByteBuffer buffer) {
+  /// False once the call is over. Leaves with the next flush().
+  bool write(Outgoing request) {
+    const std::lock_guard lock(mutex_);
+    if (!is_over_) waiting_.push_back(std::move(request));
+    return !is_over_;
+  }
+
+  void flush() {
+    grpc::WriteOptions options;
     {
       const std::lock_guard lock(mutex_);
-      if (is_over_) return false;
-      if (is_writing_) {
-        waiting_.push_back(std::move(buffer));
-        return true;
-      }
+      if (is_over_ || is_writing_ || waiting_.empty()) return;
       is_writing_ = true;
-      write_ = std::move(buffer);
+      options = take_waiting();
     }
     daemon::give_to_grpc(this);
-    StartWrite(&write_);
-    return true;
+    StartWrite(&write_, options);
   }
 
   void cancel() { context_.TryCancel(); }
@@ -103,9 +152,7 @@ class Call final : public Stream {
       const std::lock_guard lock(mutex_);
       write_.Clear();
       if (ok && !is_over_ && !waiting_.empty()) {
-        write_ = std::move(waiting_.front());
-        waiting_.pop_front();
-        if (!waiting_.empty()) options.set_buffer_hint();  // many messages to a system call; the last sends them off
+        options = take_waiting();
       } else {
         is_writing_ = false;
         waiting_.clear();
@@ -117,6 +164,18 @@ class Call final : public Stream {
     if (is_last) return RemoveHold();
     daemon::give_to_grpc(this);
     StartWrite(&write_, options);
+  }
+
+  grpc::WriteOptions take_waiting() {
+    if (in_bursts_) {
+      write_ = take_burst(waiting_);
+    } else {
+      write_ = buffer_of(waiting_.front());
+      waiting_.pop_front();
+    }
+    grpc::WriteOptions options;
+    if (!waiting_.empty()) options.set_buffer_hint();  // many to a system call; the last sends them off
+    return options;
   }
 
   /// No more writes; the hold goes when none is under way.
@@ -136,6 +195,7 @@ class Call final : public Stream {
     ended_(status);
   }
 
+  const bool in_bursts_;
   const Received received_;
   const Ended ended_;
   grpc::ClientContext context_;
@@ -143,7 +203,7 @@ class Call final : public Stream {
   grpc::ByteBuffer read_;
   grpc::ByteBuffer write_;  // gRPC's while is_writing_
   std::mutex mutex_;        // guards what follows
-  std::deque<grpc::ByteBuffer> waiting_;
+  std::deque<Outgoing> waiting_;
   bool is_writing_ = false;
   bool is_over_ = false;
   bool is_held_ = true;
@@ -161,8 +221,7 @@ struct NodeLink::State {
   bool ask_health();
   void open_streams();
   void confirm_topics();
-  void on_message(const std::shared_ptr<const grpc::Slice>& slice);
-  void on_trace(const std::shared_ptr<const grpc::Slice>& slice);
+  void on_responses(bool is_burst, const std::shared_ptr<const grpc::Slice>& slice);
   void on_ended(const grpc::Status& status);
   void set_reachable(bool is_reachable, const std::string& why);
 
@@ -188,18 +247,30 @@ struct NodeLink::State {
   NodeHealth health;
 };
 
-void NodeLink::State::on_message(const std::shared_ptr<const grpc::Slice>& slice) {
-  const auto response = parse_response({reinterpret_cast<const char*>(slice->begin()), slice->size()});
-  if (!response || response->kind != SidecarResponse::message) return;
-  auto message = parse_message(response->data);
-  if (message) events.message({std::move(*message), slice});
-}
-
-void NodeLink::State::on_trace(const std::shared_ptr<const grpc::Slice>& slice) {
-  const auto response = parse_response({reinterpret_cast<const char*>(slice->begin()), slice->size()});
-  if (!response || response->kind == SidecarResponse::message) return;
-  auto answer = parse_publish_answer(response->data);
-  if (answer) events.answer(std::move(*answer));
+void NodeLink::State::on_responses(bool is_burst, const std::shared_ptr<const grpc::Slice>& slice) {
+  std::vector<NodeMessage> found;
+  std::vector<PublishAnswer> answers;
+  const auto take_response = [&](std::string_view bytes) {
+    const auto response = parse_response(bytes);
+    if (!response) return;
+    if (response->kind == SidecarResponse::message) {
+      if (auto message = parse_message(response->data)) found.push_back({std::move(*message), slice});
+    } else if (auto answer = parse_publish_answer(response->data)) {
+      answers.push_back(std::move(*answer));
+    }
+  };
+  const std::string_view bytes(reinterpret_cast<const char*>(slice->begin()), slice->size());
+  if (!is_burst) {
+    take_response(bytes);
+  } else {
+    daemon::ProtoFields fields(bytes);
+    while (const auto field = fields.next()) {
+      if (field->number == 1) take_response(field->bytes);
+      if (field->number != 2) continue;
+      if (auto message = parse_delivery(field->bytes)) found.push_back({std::move(*message), slice});
+    }
+  }
+  if (!found.empty() || !answers.empty()) events.received(std::move(found), std::move(answers));
 }
 
 void NodeLink::State::on_ended(const grpc::Status& status) {
@@ -228,7 +299,8 @@ bool NodeLink::State::ask_health() {
             {reply.mesh_peers().begin(), reply.mesh_peers().end()},
             static_cast<double>(reply.cpuused()),
             static_cast<double>(reply.memoryused()),
-            static_cast<double>(reply.diskused())};
+            static_cast<double>(reply.diskused()),
+            reply.bursts()};
   return true;
 }
 
@@ -236,12 +308,17 @@ void NodeLink::State::open_streams() {
   const std::lock_guard lock(mutex);
   is_lost = false;
   open_calls = 2;
-  messages = Call::begin(
-      *stub, [this](const auto& slice) { on_message(slice); }, [this](const auto& status) { on_ended(status); });
-  publishes = Call::begin(
-      *stub, [this](const auto& slice) { on_trace(slice); }, [this](const auto& status) { on_ended(status); });
+  const bool in_bursts = health.has_bursts;
+  const auto begin = [&] {
+    return Call::begin(
+        *stub, in_bursts, [this, in_bursts](const auto& slice) { on_responses(in_bursts, slice); },
+        [this](const auto& status) { on_ended(status); });
+  };
+  messages = begin();
+  publishes = begin();
   unconfirmed = topics;
   for (const auto& topic : topics) messages->write(request_of(command_subscribe, topic, nullptr));
+  messages->flush();
 }
 
 /// Asks which topics the node takes part in, until those just asked for are among them.
@@ -357,6 +434,7 @@ void NodeLink::subscribe(const std::string& topic) {
   const std::lock_guard lock(state_->mutex);
   if (!state_->topics.insert(topic).second || !state_->messages) return;
   if (state_->messages->write(request_of(command_subscribe, topic, nullptr))) state_->unconfirmed.insert(topic);
+  state_->messages->flush();
   state_->changed.notify_all();
 }
 
@@ -365,12 +443,22 @@ void NodeLink::unsubscribe(const std::string& topic) {
   state_->unconfirmed.erase(topic);
   if (state_->topics.erase(topic) == 0 || !state_->messages) return;
   static_cast<void>(state_->messages->write(request_of(command_unsubscribe, topic, nullptr)));
+  state_->messages->flush();
 }
 
 bool NodeLink::publish(const std::string& topic, SharedBytes payload) {
   const std::lock_guard lock(state_->mutex);
   if (!state_->publishes || state_->is_lost) return false;
   return state_->publishes->write(request_of(command_publish, topic, payload));
+}
+
+void NodeLink::flush() {
+  std::shared_ptr<Call> call;
+  {
+    const std::lock_guard lock(state_->mutex);
+    call = state_->publishes;
+  }
+  if (call) call->flush();
 }
 
 NodeHealth NodeLink::health() const {

@@ -32,14 +32,14 @@ struct NodeHealth {
   double cpu_percent = 0;
   double memory_percent = 0;
   double disk_percent = 0;
+  bool has_bursts = false;  // ListenBursts
 
   /// What peer_address ends in; empty where it has none.
   [[nodiscard]] std::string peer_id() const;
 };
 
 struct NodeEvents {
-  std::function<void(NodeMessage)> message;
-  std::function<void(PublishAnswer)> answer;
+  std::function<void(std::vector<NodeMessage>, std::vector<PublishAnswer>)> received;  // together
   std::function<void(bool is_reachable, const std::string& why)> reachable;
   std::function<void(std::string topic)> subscribed;  // the node has taken it in
 };
@@ -66,8 +66,9 @@ class NodeLink {
   /// Any thread. Topics are asked for again whenever the node comes back.
   void subscribe(const std::string& topic);
   void unsubscribe(const std::string& topic);
-  /// False where the node cannot be reached: nothing has been sent.
+  /// False where the node cannot be reached: nothing is sent. Leaves with the next flush().
   [[nodiscard]] bool publish(const std::string& topic, SharedBytes payload);
+  void flush();
 
   [[nodiscard]] const std::string& address() const noexcept { return address_; }
   [[nodiscard]] bool is_reachable() const noexcept { return is_reachable_.load(std::memory_order_relaxed); }

@@ -71,12 +71,14 @@ class Nodes final : public Upstream {
     bool is_reachable = false;
   };
   using Event = std::pair<unsigned, std::variant<NodeMessage, PublishAnswer, Lost, std::string>>;
-  using Flights = std::map<std::pair<std::string, std::string>, Flight>;  // by id and topic
+  using Flights = std::unordered_multimap<std::string, Flight>;  // by id; each topic has its own
 
-  void enter(Event event);
+  void enter(std::vector<Event> events);
+  void flush_soon();
   void drain();
   void on_answer(unsigned node, const PublishAnswer& answer);
   void on_reachable(unsigned node, const Lost& change);
+  [[nodiscard]] Flights::iterator find(const std::string& topic, const std::string& id);
   void send(Flights::iterator at);
   void end(Flights::iterator at, PublishResult result, std::string reason);
 
@@ -87,6 +89,7 @@ class Nodes final : public Upstream {
   std::vector<std::unique_ptr<NodeLink>> links_;
   std::vector<std::uint64_t> messages_from_;
   Flights flights_;
+  bool is_flush_due_ = false;
   Instant now_{};
   std::mutex mutex_;  // guards what follows, which gRPC's threads fill
   std::condition_variable drained_;

@@ -118,7 +118,7 @@ void Service::on_reports(std::vector<Nodes::Report> reports) {
     const SidecarMessage& message = report.message.message;
     arrivals_->on_arrival(report.node, message, now);
     hub_.report(report.node, message.topic, message.id, message.source,
-                [&] { return decode_base64(message.payload_base64); });
+                [&] { return message.decoded(); });
   }
   hub_.flush();
 }

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "codec/bytes.h"
+#include "control/daemon/proto_fields.h"
 #include "control/gateway/text.h"
 #include "proto/trace.pb.h"
 
@@ -11,18 +12,6 @@ namespace {
 
 constexpr std::size_t id_bytes_max = 128;
 constexpr std::size_t topic_bytes_max = 1024;
-
-/// Takes a varint off the front.
-bool take_varint(std::string_view& bytes, std::uint64_t& value) {
-  value = 0;
-  for (unsigned shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
-    const auto byte = static_cast<unsigned char>(bytes.front());
-    bytes.remove_prefix(1);
-    value |= static_cast<std::uint64_t>(byte & 127) << shift;
-    if (byte < 128) return true;
-  }
-  return false;
-}
 
 /// Takes a JSON string off the front: what is between the quotes, escapes still in it.
 std::optional<std::string_view> take_string(std::string_view& text, bool& has_escapes) {
@@ -139,25 +128,38 @@ std::optional<std::string> unescaped(std::string_view text) {
 
 std::optional<ResponseView> parse_response(std::string_view bytes) {
   ResponseView view;
-  while (!bytes.empty()) {
-    std::uint64_t tag = 0;
-    std::uint64_t value = 0;
-    if (!take_varint(bytes, tag)) return std::nullopt;
-    switch (tag & 7) {
-      case 0:
-        if (!take_varint(bytes, value)) return std::nullopt;
-        if (tag >> 3 == 1) view.kind = value <= 3 ? static_cast<SidecarResponse>(value) : SidecarResponse::unknown;
-        break;
-      case 2:
-        if (!take_varint(bytes, value) || value > bytes.size()) return std::nullopt;
-        if (tag >> 3 == 2) view.data = bytes.substr(0, value);
-        bytes.remove_prefix(value);
-        break;
-      default:
-        return std::nullopt;
+  daemon::ProtoFields fields(bytes);
+  while (const auto field = fields.next()) {
+    if (field->number == 1 && !field->is_bytes) {
+      view.kind = field->value <= 3 ? static_cast<SidecarResponse>(field->value) : SidecarResponse::unknown;
+    } else if (field->number == 2 && field->is_bytes) {
+      view.data = field->bytes;
     }
   }
+  if (fields.is_malformed()) return std::nullopt;
   return view;
+}
+
+std::optional<std::string> SidecarMessage::decoded() const {
+  return is_base64 ? decode_base64(payload) : std::string(payload);
+}
+
+std::optional<SidecarMessage> parse_delivery(std::string_view bytes) {
+  SidecarMessage message;
+  message.is_base64 = false;
+  daemon::ProtoFields fields(bytes);
+  while (const auto field = fields.next()) {
+    if (!field->is_bytes) continue;
+    if (field->number < 4 && field->bytes.size() > topic_bytes_max) return std::nullopt;
+    if (field->number == 1) message.topic = field->bytes;
+    if (field->number == 2) message.id = to_hex(as_bytes(field->bytes));
+    if (field->number == 3) message.source = field->bytes;
+    if (field->number == 4) message.payload = field->bytes;
+  }
+  if (fields.is_malformed() || message.topic.empty() || message.id.empty() || message.id.size() > id_bytes_max) {
+    return std::nullopt;
+  }
+  return message;
 }
 
 std::optional<SidecarMessage> parse_message(std::string_view json) {
@@ -181,7 +183,7 @@ std::optional<SidecarMessage> parse_message(std::string_view json) {
       const bool is_id = *key == "message_id" || *key == "MessageID";
       if (*key == "message" || *key == "Message") {
         if (has_escapes) return std::nullopt;
-        message.payload_base64 = *value;
+        message.payload = *value;
       } else if (is_topic || is_id || *key == "source_node_id" || *key == "SourceNodeID") {
         if (value->size() > topic_bytes_max) return std::nullopt;
         auto text = has_escapes ? unescaped(*value) : std::string(*value);

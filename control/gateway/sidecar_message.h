@@ -21,17 +21,25 @@ struct ResponseView {
 /// is into `bytes`.
 [[nodiscard]] std::optional<ResponseView> parse_response(std::string_view bytes);
 
-/// A delivered message. Strings are decoded, but for the payload, which is base64 still and a view into the JSON.
+/// A delivered message. Strings are decoded, but for the payload, which is a view into what was read, and base64 still
+/// where that was JSON.
 struct SidecarMessage {
   std::string topic;
   std::string id;
   std::string source;
-  std::string_view payload_base64;
+  std::string_view payload;
+  bool is_base64 = true;
+
+  /// Nothing where the payload is not base64 and should be.
+  [[nodiscard]] std::optional<std::string> decoded() const;
 };
 
 /// Reads both generations of field names. Nothing for what is not a JSON object with a topic and an id, or is longer
 /// than such a thing may be.
 [[nodiscard]] std::optional<SidecarMessage> parse_message(std::string_view json);
+
+/// Reads a Delivery (proto/sidecar.proto). Nothing for what is none, has no topic or id, or a longer one than may be.
+[[nodiscard]] std::optional<SidecarMessage> parse_delivery(std::string_view bytes);
 
 /// What a node answers a publish with, out of its trace.
 struct PublishAnswer {

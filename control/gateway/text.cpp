@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 
 #include "codec/bytes.h"
 #include "codec/check.h"
@@ -103,9 +104,14 @@ std::size_t ascii_bytes(std::string_view text) noexcept {
 }  // namespace
 
 std::string sha256_hex(std::string_view bytes) {
+  // Looking the algorithm up and making a context take OpenSSL longer than a digest of 1 KiB.
+  static EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
   std::array<std::uint8_t, 32> digest{};
   unsigned size = 0;
-  CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) == 1 && size == 32);
+  CHECK(EVP_DigestInit_ex2(context.get(), sha256, nullptr) == 1 &&
+        EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
+        EVP_DigestFinal_ex(context.get(), digest.data(), &size) == 1 && size == 32);
   return to_hex(digest);
 }
 

@@ -25,17 +25,29 @@ double percentile(const std::vector<double>& sorted, double share) {
 }  // namespace
 
 Tracer::Trace& Tracer::trace_of(const std::string& id, const std::string& topic, Instant now) {
-  const auto [at, is_new] = traces_.try_emplace(id);
-  if (is_new) {
-    at->second.topic = topic;
-    at->second.begin = now;
-    order_.push_back(id);
-    if (order_.size() > traces_max) {
-      traces_.erase(order_.front());
-      order_.pop_front();
-    }
+  if (const auto at = index_.find(id); at != index_.end()) return ring_[at->second];
+  ring_.reserve(traces_max);  // ids are pointed to
+  decltype(index_)::node_type node;
+  if (ring_.size() < traces_max) {
+    ring_.emplace_back();
+  } else {
+    node = index_.extract(ring_[next_].id);
   }
-  return at->second;
+  Trace& trace = ring_[next_];
+  trace.id = id;  // into the memory that the one before had
+  trace.topic = topic;
+  trace.begin = trace.last = now;
+  trace.is_published = false;
+  trace.nodes = trace.duplicates = 0;
+  trace.bytes = 0;
+  if (node.empty()) {
+    index_.emplace(trace.id, next_);
+  } else {
+    node.key() = trace.id;
+    index_.insert(std::move(node));
+  }
+  next_ = (next_ + 1) % traces_max;
+  return trace;
 }
 
 void Tracer::on_published(const std::string& id, const std::string& topic, std::size_t bytes, Instant now) {
@@ -54,8 +66,9 @@ void Tracer::on_report(const std::string& id, const std::string& topic, std::siz
 }
 
 void Tracer::reset() {
-  traces_.clear();
-  order_.clear();
+  index_.clear();
+  ring_.clear();
+  next_ = 0;
 }
 
 std::string Tracer::snapshot(std::chrono::seconds window, unsigned active_nodes, unsigned unhealthy_nodes,
@@ -63,8 +76,8 @@ std::string Tracer::snapshot(std::chrono::seconds window, unsigned active_nodes,
   std::size_t published = 0, delivered = 0, duplicates = 0, moved = 0, ideal = 0, listed = 0;
   std::vector<double> delays;
   std::string messages;
-  for (auto at = order_.rbegin(); at != order_.rend(); ++at) {
-    const Trace& trace = traces_.at(*at);
+  for (std::size_t back = 1; back <= ring_.size(); ++back) {
+    const Trace& trace = ring_[(next_ + ring_.size() - back) % ring_.size()];
     if (now - trace.begin > window) break;
     const double delay = trace.nodes == 0 ? 0 : seconds(trace.last - trace.begin);
     const std::size_t bytes = trace.bytes * (trace.nodes + trace.duplicates);
@@ -76,7 +89,7 @@ std::string Tracer::snapshot(std::chrono::seconds window, unsigned active_nodes,
     if (trace.nodes != 0) delays.push_back(delay);
     if (listed++ >= listed_max) continue;
     if (!messages.empty()) messages += ',';
-    messages += json_text(*at) + fmt::format(
+    messages += json_text(trace.id) + fmt::format(
                                      ":{{\"topic\":{},\"published\":{},\"delivered\":{},\"delay_sec\":{:.6f},"
                                      "\"peers_seen\":{},\"duplicates\":{},\"bytes_moved\":{}}}",
                                      json_text(trace.topic), trace.is_published ? 1 : 0, trace.nodes, delay,

@@ -2,9 +2,11 @@
 /// last minutes, bounded.
 #pragma once
 
-#include <deque>
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "control/gateway/hub.h"
 
@@ -23,6 +25,7 @@ class Tracer final : public MessageObserver {
 
  private:
   struct Trace {
+    std::string id;
     std::string topic;
     Instant begin{};
     Instant last{};  // report
@@ -33,8 +36,9 @@ class Tracer final : public MessageObserver {
   };
   Trace& trace_of(const std::string& id, const std::string& topic, Instant now);
 
-  std::unordered_map<std::string, Trace> traces_;
-  std::deque<std::string> order_;
+  std::vector<Trace> ring_;  // in the order of their beginning from next_ on, once it is full
+  std::size_t next_ = 0;
+  std::unordered_map<std::string_view, std::size_t> index_;  // in ring_, by the id there
 };
 
 }  // namespace corelay::gateway

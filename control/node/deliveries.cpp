@@ -94,9 +94,15 @@ std::vector<std::string> Deliveries::recent_ids() const {
 
 void Deliveries::hand_out(const std::vector<SubscriberPtr>& clients, const DeliveredMessage& message,
                           const SharedResponse& trace) {
-  const SharedResponse response = encode_response(ResponseKind::message, message_json(message));
+  SharedResponse response;
+  SharedResponse delivery;
   for (const auto& client : clients) {
-    client->on_message(response);
+    if (client->wants_deliveries()) {
+      if (!delivery) delivery = encode_delivery(message);
+    } else if (!response) {
+      response = encode_response(ResponseKind::message, message_json(message));
+    }
+    client->on_message(client->wants_deliveries() ? delivery : response);
     if (trace) client->on_trace(trace);
   }
   delivered_.fetch_add(clients.size(), std::memory_order_relaxed);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "control/daemon/proto_fields.h"
 #include "proto/trace.pb.h"
 
 namespace corelay::node {
@@ -49,11 +50,6 @@ std::string json_text(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-void append_varint(std::uint64_t value, std::string& out) {
-  for (; value >= 128; value >>= 7) out.push_back(static_cast<char>(value | 128));
-  out.push_back(static_cast<char>(value));
-}
-
 std::string text_of(const libp2p::PeerId& peer) { return std::string(as_text(peer.bytes())); }
 
 TraceEvent event_of(const libp2p::PeerId& self, TraceEvent::Type type) {
@@ -89,8 +85,7 @@ SharedResponse encode_response(ResponseKind kind, std::string_view data) {
   out.reserve(data.size() + 16);
   out.push_back('\x08');  // field 1, varint
   out.push_back(static_cast<char>(kind));
-  out.push_back('\x12');  // field 2, bytes
-  append_varint(data.size(), out);
+  daemon::append_field_head(2, data.size(), out);
   out += data;
   return std::make_shared<const std::string>(std::move(out));
 }
@@ -107,6 +102,21 @@ std::string message_json(const DeliveredMessage& message) {
   if (!message.upstream_peer.empty()) out += ",\"upstream_peer_id\":" + json_text(message.upstream_peer);
   out += '}';
   return out;
+}
+
+SharedResponse encode_delivery(const DeliveredMessage& message) {
+  std::string out;
+  out.reserve(message.topic.size() + message.id.size() + message.source_peer.size() + message.payload.size() +
+              4 * daemon::field_head_bytes_max);
+  const auto put = [&](unsigned number, std::string_view bytes) {
+    daemon::append_field_head(number, bytes.size(), out);
+    out += bytes;
+  };
+  put(1, message.topic);
+  put(2, as_text(message.id));
+  put(3, message.source_peer);
+  put(4, as_text(message.payload));
+  return std::make_shared<const std::string>(std::move(out));
 }
 
 SharedResponse Tracer::published(const dataplane::MessageId& id, std::string_view topic) const {

@@ -35,6 +35,8 @@ struct DeliveredMessage {
   std::string_view upstream_peer;
 };
 [[nodiscard]] std::string message_json(const DeliveredMessage& message);
+/// The same as an encoded Delivery (proto/sidecar.proto).
+[[nodiscard]] SharedResponse encode_delivery(const DeliveredMessage& message);
 
 [[nodiscard]] std::string base64(Bytes bytes);
 

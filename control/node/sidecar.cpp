@@ -23,13 +23,14 @@ namespace corelay::node {
 namespace {
 
 using Service = proto::CommandStream::WithRawCallbackMethod_ListenCommands<
-    proto::CommandStream::WithCallbackMethod_Health<
-        proto::CommandStream::WithCallbackMethod_ListTopics<proto::CommandStream::Service>>>;
+    proto::CommandStream::WithRawCallbackMethod_ListenBursts<proto::CommandStream::WithCallbackMethod_Health<
+        proto::CommandStream::WithCallbackMethod_ListTopics<proto::CommandStream::Service>>>>;
+using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
 grpc::Status stopping_status() { return {grpc::StatusCode::UNAVAILABLE, "the node is stopping"}; }
 
 /// A stream that was refused: ends with its status and nothing else.
-class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+class Refusal final : public Reactor {
  public:
   explicit Refusal(const grpc::Status& status) { Finish(status); }
   void OnDone() override { delete this; }
@@ -40,8 +41,13 @@ class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byt
 struct Sidecar::State final : Service {
   explicit State(Node& n) : node(n) {}
 
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ListenCommands(
-      grpc::CallbackServerContext* context) override;
+  Reactor* ListenCommands(grpc::CallbackServerContext* context) override {
+    return open(context, SidecarStream::Form::single);
+  }
+  Reactor* ListenBursts(grpc::CallbackServerContext* context) override {
+    return open(context, SidecarStream::Form::bursts);
+  }
+  Reactor* open(grpc::CallbackServerContext* context, SidecarStream::Form form);
   grpc::ServerUnaryReactor* Health(grpc::CallbackServerContext* context, const proto::Void* request,
                                    proto::HealthResponse* response) override;
   grpc::ServerUnaryReactor* ListTopics(grpc::CallbackServerContext* context, const proto::Void* request,
@@ -61,8 +67,7 @@ struct Sidecar::State final : Service {
   std::unique_ptr<grpc::Server> server;
 };
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Sidecar::State::ListenCommands(
-    grpc::CallbackServerContext* context) {
+Reactor* Sidecar::State::open(grpc::CallbackServerContext* context, SidecarStream::Form form) {
   daemon::take_from_grpc(this);
   std::shared_ptr<SidecarStream> stream;
   {
@@ -73,7 +78,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Sidecar::State::Lis
       return new Refusal(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
                                       fmt::format("{} streams are open (sidecar.streams_max)", streams_max)));
     }
-    stream = std::make_shared<SidecarStream>(node, totals, context->peer(),
+    stream = std::make_shared<SidecarStream>(node, totals, form, context->peer(),
                                              [this](const std::shared_ptr<SidecarStream>& done) {
                                                const std::lock_guard ended(mutex);
                                                streams.erase(done);
@@ -105,6 +110,7 @@ grpc::ServerUnaryReactor* Sidecar::State::Health(grpc::CallbackServerContext* co
                                                  proto::HealthResponse* response) {
   const daemon::SystemLoad load = node.load();
   response->set_nodemode("optimum");
+  response->set_bursts(true);
   response->set_cpuused(static_cast<float>(load.cpu_percent));
   response->set_memoryused(static_cast<float>(load.memory_percent));
   response->set_diskused(static_cast<float>(load.disk_percent));

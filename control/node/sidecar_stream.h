@@ -1,6 +1,6 @@
-/// One ListenCommands stream: commands in, messages and traces out. A slow client costs nobody but itself: what waits
-/// for it is bounded, and above the bound its messages are dropped and counted. A client that never reads is not
-/// blocked either: its publishes go on, only their answers are lost to it.
+/// One ListenCommands or ListenBursts stream: commands in, messages and traces out. A slow client costs nobody but
+/// itself: what waits for it is bounded, and above the bound its messages are dropped and counted. A client that never
+/// reads is not blocked either: its publishes go on, only their answers are lost to it.
 #pragma once
 
 #include <grpcpp/impl/codegen/byte_buffer.h>
@@ -37,9 +37,10 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
                             public std::enable_shared_from_this<SidecarStream> {
  public:
   using Ended = std::function<void(const std::shared_ptr<SidecarStream>&)>;
+  enum class Form : std::uint8_t { single, bursts };  // of what goes over it
 
   /// `ended` is called when gRPC has let go of the stream.
-  SidecarStream(Node& node, SidecarTotals& totals, std::string client, Ended ended);
+  SidecarStream(Node& node, SidecarTotals& totals, Form form, std::string client, Ended ended);
 
   /// Starts reading; the stream keeps itself alive until gRPC is done with it.
   void begin();
@@ -48,6 +49,7 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   // Subscriber
   void on_message(const SharedResponse& message) override;
+  [[nodiscard]] bool wants_deliveries() const override { return form_ == Form::bursts; }
   void on_trace(const SharedResponse& trace) override;
   void on_refused(const std::string& topic, const SharedResponse& answer) override;
 
@@ -62,12 +64,22 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   struct Step {
     bool read = false;
     bool write = false;
+    bool has_more = false;  // waits behind what is written
     bool finish = false;
   };
   void take(Step step);
   [[nodiscard]] Step next_step();
-  void queue(const SharedResponse& response, bool is_message);
-  void on_request(grpc::ByteBuffer& bytes);
+  enum class Kind : std::uint8_t { trace, answer, message };
+  struct Waiting {
+    SharedResponse bytes;
+    Kind kind = Kind::trace;
+  };
+  void queue(const SharedResponse& response, Kind kind);
+  [[nodiscard]] grpc::ByteBuffer take_waiting();
+  [[nodiscard]] grpc::ByteBuffer take_burst();
+  void flush();
+  void on_bytes(grpc::ByteBuffer& bytes);
+  [[nodiscard]] bool on_request(std::string_view bytes);
   void publish(std::string topic, const std::string& data);
   void on_published(const PublishResult& result);
   void subscribe(std::vector<std::string> topics);
@@ -75,19 +87,22 @@ class SidecarStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   Node& node_;
   SidecarTotals& totals_;
+  const Form form_;
   const std::string client_;
   const Ended ended_;
   std::optional<PublishQueue> publish_queue_;  // let go of before the pool it runs on
   std::shared_ptr<SidecarStream> self_;  // until OnDone
 
   std::mutex mutex_;  // guards what follows
-  std::deque<SharedResponse> waiting_;
+  std::deque<Waiting> waiting_;
   std::size_t waiting_bytes_ = 0;
   std::set<std::string> topics_;
   std::size_t publishes_ = 0;   // under way
   bool is_reading_ = false;
   bool is_read_closed_ = false;  // the client has sent all it had, or is gone
   bool is_writing_ = false;
+  bool is_flush_due_ = false;     // a burst is being gathered
+  std::size_t writing_ = 0;       // responses in what is being written
   std::size_t starting_ = 0;     // threads inside take(): until they are out, gRPC may not be told to finish
   bool is_ending_ = false;       // Finish as soon as no write is under way
   bool is_finished_ = false;

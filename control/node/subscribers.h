@@ -18,6 +18,8 @@ class Subscriber {
  public:
   virtual ~Subscriber() = default;
   virtual void on_message(const SharedResponse& message) = 0;
+  /// on_message brings an encoded Delivery, in place of a Response with JSON.
+  [[nodiscard]] virtual bool wants_deliveries() const { return false; }
   virtual void on_trace(const SharedResponse& trace) = 0;
   /// The node could not join a topic: the client has no part in it. `answer` says why.
   virtual void on_refused(const std::string& topic, const SharedResponse& answer) = 0;

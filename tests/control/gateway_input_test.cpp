@@ -65,10 +65,25 @@ TEST(SidecarMessages, BothGenerationsOfNames) {
     EXPECT_EQ(message.topic, "t");
     EXPECT_EQ(message.id, "ab");
     EXPECT_EQ(message.source, "12D3");
-    EXPECT_EQ(message.payload_base64, "aGk=");
+    EXPECT_EQ(message.payload, "aGk=");
   }
   EXPECT_EQ(parse_message(R"({"topic":"a\"\\\u00fc\ud83d\ude00\n","message_id":"1"})")->topic,
             "a\"\\\xc3\xbc\xf0\x9f\x98\x80\n");
+}
+
+TEST(SidecarMessages, Deliveries) {
+  const std::string id(32, '\xab');
+  std::string bytes = "\x0a\x01t\x12\x20" + id + "\x1a\x04" "12D3" "\x22\x02" "hi";
+  const auto message = parse_delivery(bytes);
+  ASSERT_TRUE(message);
+  EXPECT_EQ(message->topic, "t");
+  EXPECT_EQ(message->id.size(), 64U);
+  EXPECT_TRUE(message->id.starts_with("abab"));
+  EXPECT_EQ(message->source, "12D3");
+  EXPECT_EQ(message->decoded(), "hi");
+  EXPECT_FALSE(parse_delivery(bytes.substr(0, bytes.size() - 1)));
+  EXPECT_FALSE(parse_delivery("\x22\x02" "hi"));
+  EXPECT_FALSE(parse_delivery("\x0a\x01t\x12\x41" + std::string(65, 'x')));
 }
 
 TEST(SidecarMessages, RefusesWhatIsNone) {

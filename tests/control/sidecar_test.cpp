@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <future>
-
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "codec/rng.h"
 #include "control/node/sidecar.h"
@@ -120,6 +121,84 @@ TEST(Sidecar, PublishAndSubscribeAsPublishedClientsDo) {
   EXPECT_TRUE(once.receive_trace(TraceEvent::PUBLISH_MESSAGE).has_value());
   EXPECT_FALSE(once.receive().has_value());
   EXPECT_TRUE(once.finish().ok());
+}
+
+using BurstStream = grpc::ClientReaderWriter<proto::RequestBurst, proto::ResponseBurst>;
+
+void add_request(proto::RequestBurst& burst, int command, const std::string& topic, const std::string& data = "") {
+  proto::Request& request = *burst.add_requests();
+  request.set_command(command);
+  request.set_topic(topic);
+  request.set_data(data);
+}
+
+TEST(Sidecar, BurstsCarryWhatSingleMessagesDo) {
+  constexpr int count = 200;
+  TestNode first;
+  TestNode second(Settings{{"node.bootstrap_peers", first.address()}});
+  Client stubs[] = {Client(first), Client(second)};
+  proto::HealthResponse health;
+  grpc::ClientContext asking;
+  ASSERT_TRUE(stubs[0].stub().Health(&asking, {}, &health).ok());
+  EXPECT_TRUE(health.bursts());
+  grpc::ClientContext contexts[2];
+  for (auto& context : contexts) context.set_deadline(std::chrono::system_clock::now() + stream_time);
+  const auto publisher = stubs[0].stub().ListenBursts(&contexts[0]);
+  const auto subscriber = stubs[1].stub().ListenBursts(&contexts[1]);
+  proto::RequestBurst subscribe;
+  add_request(subscribe, 2, "demo");
+  ASSERT_TRUE(subscriber->Write(subscribe));
+  ASSERT_TRUE(has_topics(second, 1));
+  ASSERT_TRUE(has_sessions(first, 1));
+  proto::RequestBurst publishes;
+  std::map<std::string, std::string> expected;  // by id
+  for (int i = 0; i < count; ++i) {
+    const std::string payload = i == 7 ? text_of(300'000, 7) : "message " + std::to_string(i);
+    add_request(publishes, 1, "demo", payload);
+  }
+  add_request(publishes, 9, "demo");  // refused on its own
+  ASSERT_TRUE(publisher->Write(publishes));
+  int refused = 0;
+  proto::ResponseBurst burst;
+  while (expected.size() + static_cast<std::size_t>(refused) < count + 1 && publisher->Read(&burst)) {
+    for (const auto& response : burst.responses()) {
+      TraceEvent event;
+      ASSERT_TRUE(event.ParseFromString(response.data()));
+      if (event.type() == TraceEvent::REJECT_MESSAGE) ++refused;
+      if (event.type() == TraceEvent::PUBLISH_MESSAGE) expected[event.publishmessage().messageid()];
+    }
+  }
+  EXPECT_EQ(refused, 1);
+  EXPECT_EQ(expected.size(), count);
+  std::multiset<std::string> delivered;
+  while (delivered.size() < count && subscriber->Read(&burst)) {
+    for (const auto& delivery : burst.deliveries()) {
+      EXPECT_EQ(delivery.topic(), "demo");
+      EXPECT_EQ(expected.count(to_hex(as_bytes(delivery.message_id()))), 1U);
+      delivered.insert(delivery.payload());
+    }
+  }
+  for (const auto& request : publishes.requests()) {
+    if (request.command() != 1) continue;
+    EXPECT_EQ(delivered.count(request.data()), 1U) << request.data().substr(0, 20);
+  }
+  for (auto& context : contexts) context.TryCancel();
+}
+
+TEST(Sidecar, ABurstHasABound) {
+  TestNode node;
+  Client client(node);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + stream_time);
+  const auto stream = client.stub().ListenBursts(&context);
+  proto::RequestBurst burst;
+  for (int i = 0; i < 257; ++i) add_request(burst, 3, "demo");
+  ASSERT_TRUE(stream->Write(burst));
+  proto::ResponseBurst answer;
+  EXPECT_FALSE(stream->Read(&answer));
+  const grpc::Status status = stream->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_NE(status.error_message().find("256"), std::string::npos);
 }
 
 TEST(Sidecar, EveryRefusalIsAnAnswer) {

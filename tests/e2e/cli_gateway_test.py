@@ -158,6 +158,7 @@ def test_publish_and_subscribe():
     assert done.returncode == 0 and done.stdout == 'Published "hello" to "t"\n', done
     again = corelay("publish", "--service-url", url, "--topic", "t", "--message", "hello", "--dedup")
     assert again.stdout == 'Already there: "hello" to "t"\n', again
+    assert "less than two minutes ago" in again.stderr and "Without --dedup" in again.stderr, again
     assert corelay("publish", "--service-url", url, "--topic", "t", "--message", "hello").returncode == 0  # a new one
     binary = fleet.directory / "binary"
     binary.write_bytes(bytes(range(256)) * 2000)
@@ -181,6 +182,19 @@ def test_publish_and_subscribe():
     later = corelay("subscribe", "--service-url", url, "--topic", "t", "--client-id", "me", "--count", "1", "--raw",
                     "--timeout", "20s")
     assert later.stdout == "while away", later
+    gateway.stop()
+
+
+def test_the_same_bytes_at_a_node_and_empty_lines():
+    fleet, gateway, url = network()
+    listener = Listener(url, "--topic", "t")
+    at_node = ["publish", "--addr", fleet[1].sidecar, "--topic", "t", "--message", "once"]
+    assert corelay(*at_node).returncode == 0
+    failed(corelay(*at_node), 4, "duplicate", "--service-url in place of --addr")
+    publish(url, "t", "first", "", "", "second", "")
+    listener.wait_for(3)
+    assert listener.texts() == ["once", "first", "second"], listener.texts()
+    assert listener.end() == 0
     gateway.stop()
 
 
@@ -304,7 +318,11 @@ def test_what_answers_is_no_gateway():
     failed(corelay("publish", "--addr", fleet[1].sidecar, "--grpc", "--topic", "t", "--message", "m"), 2, "--addr")
     failed(corelay("subscribe", "--topic", "t", "--threshold", "70"), 2, "--threshold", "'70'", "from 0.1 to 1.0")
     healthy = corelay("health", "--service-url", url)
-    assert healthy.returncode == 0 and "Status      ok" in healthy.stdout, healthy
+    assert healthy.returncode == 0 and healthy.stdout.startswith("Gateway     "), healthy
+    assert "Status      ok" in healthy.stdout and not healthy.stderr, healthy
+    node = corelay("health", "--service-url", f"http://{fleet[1].api}")
+    assert node.returncode == 0 and node.stdout.startswith("Node        "), node
+    assert "not a gateway" in node.stderr, node
     for node in fleet.nodes:
         node.kill()
     wait_until("no nodes", lambda: gateway.metrics()["nodes_active_total"] == 0)

@@ -7,6 +7,8 @@ import pathlib
 import pty
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import time
 
@@ -94,6 +96,22 @@ def test_top_with_a_node_that_is_gone():
     assert process.wait(10) == 0
     seen += os.read(master, 65536)
     assert seen.startswith(b"\x1b[?1049h") and b"\x1b[?1049l" in seen and b"Nodes" in seen
+    # Ctrl-C twice, while an answer is waited for: gone at once, and the screen as it was all the same.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        master, slave = pty.openpty()
+        process = start_process([CORELAY, "top", "--api", f"{fleet[1].api},127.0.0.1:{silent.getsockname()[1]}",
+                                 "--interval", "100ms"], stdout=slave, stdin=subprocess.DEVNULL, stderr=slave)
+        os.close(slave)
+        seen = b""
+        while b"\x1b[H\x1b[J" not in seen:
+            seen += os.read(master, 65536)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == -signal.SIGINT
+        seen += os.read(master, 65536)
+        assert seen.endswith(b"\x1b[?1049l"), seen[-100:]
 
 
 BASH = """

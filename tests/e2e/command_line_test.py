@@ -221,6 +221,27 @@ def test_no_node_carries_such_a_message():
     failed(done, 4, "67213721 bytes", "relay.message_bytes_max", "67108864")
 
 
+def test_names_are_utf8():
+    name = b"t\xff"
+    for verb in (["publish", "--message", "m"], ["subscribe"], ["multi-publish"], ["multi-subscribe"],
+                 ["tracer", "load"]):
+        failed(corelay(*verb, "--topic", name), 2, "--topic", r'"t\xff" is not UTF-8')
+    failed(corelay("publish", "--topic", "t", "--message", "m", "--client-id", name), 2, "--client-id", "not UTF-8")
+
+
+def test_a_token_in_the_clear_is_told_once():
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "auth.yml"
+        path.write_text("token: eyJhbGciOiJub25lIn0.eyJjbGllbnRfaWQiOiJtZSJ9.x\n")
+        path.chmod(0o600)
+        ask = ["--auth-path", str(path), "health", "--service-url"]
+        told = corelay(*ask, "http://0.0.0.0:1,http://0.0.0.0:2")
+        assert told.returncode == 3 and told.stderr.count("in the clear") == 1, told
+        assert "https://" in told.stderr and "http://0.0.0.0:1" in told.stderr, told
+        for quiet in (["http://localhost:1"], ["https://0.0.0.0:1"], ["http://0.0.0.0:1", "--disable-auth"]):
+            assert "in the clear" not in corelay(*ask, *quiet).stderr, quiet
+
+
 def test_down_from_anywhere():
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as elsewhere:
         clean = {name: value for name, value in os.environ.items() if name not in ("CORELAY_DIR", "XDG_STATE_HOME")}

@@ -67,8 +67,9 @@ int run(gateway::LoadedConfig loaded) {
     return exit_failed;
   }
   const auto& config = (*gateway)->config();
-  spdlog::info("corelay-gateway {} ({}), {} nodes", daemon::version(), daemon::commit_hash(),
-               config.nodes.sidecars.size());
+  const std::size_t nodes = config.nodes.sidecars.size();
+  spdlog::info("corelay-gateway {} ({}), {} node{}", daemon::version(), daemon::commit_hash(), nodes,
+               nodes == 1 ? "" : "s");
   spdlog::info("HTTP: port {}; gRPC: port {}; authentication {}", (*gateway)->http_port(), (*gateway)->grpc_port(),
                config.auth.enable ? "on" : "off");
   leave_on_signal(signals, **gateway, io,

@@ -25,7 +25,10 @@ std::uint64_t number_at(const Json& object, const char* key) {
 }
 
 void show_health(const Console& console, const Url& url, const Json& reply) {
-  console.print_table(fmt::format("Gateway     {}\nStatus      {}\n", url.origin(), text_at(reply, "status")));
+  const bool is_node = reply.contains("mode");  // its API has the same paths
+  console.print_table(fmt::format("{:<12}{}\nStatus      {}\n", is_node ? "Node" : "Gateway", url.origin(),
+                                  text_at(reply, "status")));
+  if (is_node) console.note("That is a node's API, not a gateway: publish and subscribe need a gateway's port.");
   for (const auto& [label, key] : {std::pair{"CPU used", "cpu_used"}, std::pair{"Memory used", "memory_used"},
                                    std::pair{"Disk used", "disk_used"}})
     console.print_table(fmt::format("{:<12}{} %\n", label, text_at(reply, key)));

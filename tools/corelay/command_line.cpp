@@ -384,7 +384,8 @@ int run_command_line(int argc, char** argv) {
   app.add_flag("--disable-auth", shared->access.is_auth_disabled, "Use no token, even where there is one");
   app.add_option("--client-id", shared->access.client_id,
                  "Who we are to a gateway [the token's, else one made for this run]")
-      ->type_name("ID");
+      ->type_name("ID")
+      ->check(utf8_name());
   app.add_flag_callback("--debug", [&choice] { choice.console.show_debug(); }, "Say what happens underneath");
   add_keygen(app, choice);
   add_publish(app, choice, shared);

@@ -43,13 +43,19 @@ void add_publish(CLI::App& app, Choice& choice, const std::shared_ptr<SharedOpti
                "  seq 10 | corelay publish --topic numbers --lines\n"
                "  corelay publish --topic blocks < block.bin\n\n"
                "Without --message, --file, --random and --lines the message is standard input, to "
-               "its end;\na terminal or nothing there is an error.\n");
+               "its end;\na terminal or nothing there is an error.\n\n"
+               "A gateway makes equal bytes a message of their own (without --dedup) by 24 bytes in front of\n"
+               "the second and later ones: gateways take them off again, subscribers at a node's own sidecar\n"
+               "(--addr) see them.\n");
   auto options = std::make_shared<PublishOptions>();
   add_gateway(verb, options->gateway);
   add_address(verb, "--addr", "A node's sidecar, in place of a gateway", options->address);
   add_grpc(verb, options->gateway);
   verb.add_flag("--dedup", options->is_deduplicated, "Let a gateway take bytes it has had for the message they were");
-  verb.add_option("--topic", options->topic, "Topic to publish on")->type_name("TOPIC")->required();
+  verb.add_option("--topic", options->topic, "Topic to publish on")
+      ->type_name("TOPIC")
+      ->required()
+      ->check(utf8_name());
   CLI::Option* message = verb.add_option("--message,--msg", options->message, "Text to publish")->type_name("TEXT");
   CLI::Option* file =
       verb.add_option("--file", options->files, "File to publish ('-': standard input); may be repeated")
@@ -68,7 +74,8 @@ void add_publish(CLI::App& app, Choice& choice, const std::shared_ptr<SharedOpti
               },
               "Publish random bytes, this many")
           ->type_name("SIZE");
-  CLI::Option* lines = verb.add_flag("--lines", options->is_line_by_line, "Publish each line of standard input");
+  CLI::Option* lines = verb.add_flag("--lines", options->is_line_by_line,
+                                     "Publish each line of standard input; empty lines are passed over");
   message->excludes(file, random, lines);
   file->excludes(random, lines);
   random->excludes(lines);
@@ -114,6 +121,7 @@ void add_subscribe(CLI::App& app, Choice& choice, const std::shared_ptr<SharedOp
   verb.add_option("--topic", options->topics, "Topic to subscribe to; may be repeated")
       ->type_name("TOPIC")
       ->required()
+      ->check(utf8_name())
       ->expected(1)
       ->take_all();
   add_number(verb, "--count", "End after this many messages [no end]", 1, 1'000'000'000'000,

@@ -8,7 +8,10 @@ using Shared = std::shared_ptr<SharedOptions>;
 
 /// The messages a tracer verb publishes.
 void add_tracer_load(CLI::App& verb, TracerOptions& options, const std::string& count_help) {
-  verb.add_option("--topic", options.topic, "Topic to publish on")->type_name("TOPIC")->capture_default_str();
+  verb.add_option("--topic", options.topic, "Topic to publish on")
+      ->type_name("TOPIC")
+      ->capture_default_str()
+      ->check(utf8_name());
   add_bytes(verb, "--size", "Bytes of a message", [&options](auto bytes) {
     options.bytes = bytes;
   })->default_str(std::to_string(options.bytes));
@@ -90,7 +93,7 @@ void add_multi(CLI::App& app, Choice& choice, const Shared& shared, bool is_publ
   auto options = std::make_shared<MultiOptions>();
   add_gateway(verb, options->gateway);
   add_grpc(verb, options->gateway);
-  verb.add_option("--topic", options->topic, "Topic")->type_name("TOPIC")->required();
+  verb.add_option("--topic", options->topic, "Topic")->type_name("TOPIC")->required()->check(utf8_name());
   add_number(verb, "--clients", is_publish ? "Publishers" : "Subscribers", 1, 1000, [options](auto number) {
     options->clients = static_cast<std::uint32_t>(number);
   })->default_str("10");

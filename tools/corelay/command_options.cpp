@@ -74,6 +74,13 @@ CLI::App& add_verb(CLI::App& parent, const std::string& name, const std::string&
   return *verb;
 }
 
+CLI::Validator utf8_name() {
+  return {[](const std::string& text) {
+            return is_utf8(text) ? std::string() : in_quotes(shortened(text)) + " is not UTF-8, as names must be";
+          },
+          ""};
+}
+
 CLI::Option* add_bytes(CLI::App& verb, const std::string& name, const std::string& help,
                        std::function<void(std::uint64_t)> take) {
   return verb

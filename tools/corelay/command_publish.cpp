@@ -90,7 +90,10 @@ class NodeOutlet final : public PublishOutlet {
   ExitCode report_refused(const std::string& reason) const {
     return console_.fail(ExitCode::refused,
                          fmt::format("{} refused the message: {}", options_.address,
-                                     reason.empty() ? "no reason given" : reason));
+                                     reason.empty() ? "no reason given" : reason),
+                         reason.starts_with("duplicate")
+                             ? "a gateway, --service-url in place of --addr, makes equal bytes a message of their own"
+                             : "");
   }
 
   ExitCode report_end(const Error& error) const {
@@ -117,11 +120,12 @@ class NodeOutlet final : public PublishOutlet {
   bool has_said_waiting_ = false;
 };
 
-/// Publishes each line of standard input as it comes.
+/// Publishes each line of standard input as it comes. Empty ones are passed over: a gateway takes no empty message.
 ExitCode publish_lines(PublishOutlet& outlet, const PublishOptions& options) {
   std::string line;
   bool is_first = true;
   while (std::getline(std::cin, line)) {
+    if (line.empty()) continue;
     if (!std::exchange(is_first, false)) std::this_thread::sleep_for(options.sleep);
     if (const ExitCode code = outlet.send({line, ""}); code != ExitCode::ok) return code;
   }

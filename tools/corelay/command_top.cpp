@@ -253,7 +253,11 @@ ExitCode top(const Console& console, const TopOptions& options) {
                         "--api HOST:PORT of running nodes (API_PORT)");
   const View view(console, addresses);
   const bool is_live = !options.is_once && console.is_table() && isatty(STDOUT_FILENO) == 1;
-  if (is_live) console.print("\x1b[?1049h\x1b[?25l");  // another screen, no cursor
+  constexpr const char* back = "\x1b[?25h\x1b[?1049l";
+  if (is_live) {
+    write_when_killed(back);
+    console.print("\x1b[?1049h\x1b[?25l");  // another screen, no cursor
+  }
   for (;;) {
     sleep_until(Clock::now() + options.interval);
     if (is_interrupted() && !options.is_once) break;
@@ -266,7 +270,10 @@ ExitCode top(const Console& console, const TopOptions& options) {
     if (options.is_once || is_interrupted()) break;
     before = std::move(now);
   }
-  if (is_live) console.print("\x1b[?25h\x1b[?1049l");
+  if (is_live) {
+    console.print(back);
+    write_when_killed(nullptr);
+  }
   return ExitCode::ok;
 }
 

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <mutex>
+
 #include "tools/corelay/gateway_frame.h"
 #include "tools/corelay/port_hint.h"
 #include "tools/corelay/text.h"
@@ -30,7 +33,16 @@ Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& te
 
 GatewayClient::GatewayClient(const Console& console, std::vector<Url> urls, Access& access,
                              std::chrono::milliseconds timeout)
-    : console_(console), urls_(std::move(urls)), access_(access), timeout_(timeout) {}
+    : console_(console), urls_(std::move(urls)), access_(access), timeout_(timeout) {
+  const auto is_open = [](const Url& each) { return !each.is_tls && !each.is_here(); };
+  const auto open = std::find_if(urls_.begin(), urls_.end(), is_open);
+  if (open == urls_.end() || !access_.has_token()) return;
+  static std::once_flag is_told;
+  std::call_once(is_told, [&] {
+    console_.note(fmt::format("Warning: our token goes to {} in the clear, for anybody on the way to read and use. "
+                              "https:// keeps it to the gateway; --disable-auth sends none.", open->origin()));
+  });
+}
 
 Url GatewayClient::at(const std::string& path) const {
   std::string prefix = url().target.substr(0, url().target.find('?'));

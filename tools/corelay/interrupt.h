@@ -6,6 +6,8 @@ namespace corelay::tools {
 
 /// From now on SIGINT and SIGTERM set the flag; a second one of them ends the process at once.
 void catch_interrupts();
+/// That end first writes this to standard output: what brings a terminal back. Null: nothing. `text` stays.
+void write_when_killed(const char* text) noexcept;
 [[nodiscard]] bool is_interrupted() noexcept;
 
 }  // namespace corelay::tools

@@ -1,6 +1,5 @@
 #include "tools/corelay/oauth.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
@@ -31,10 +30,7 @@ constexpr const char* device_grant_type = "urn:ietf:params:oauth:grant-type:devi
 Expected<Url> checked_url(const std::string& text) {
   auto url = parse_url(text);
   if (!url) return url;
-  in_addr address = {};  // 127.example.org is a name like any other
-  const bool is_loopback = inet_pton(AF_INET, url->host.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
-  const bool is_here = url->host == "localhost" || url->host == "::1" || is_loopback;
-  if (!url->is_tls && !is_here)
+  if (!url->is_tls && !url->is_here())
     return fail(ErrorCode::invalid_argument, "issuer",
                 fmt::format("{} would send tokens in the clear: https:// is needed", in_quotes(text)));
   return url;

@@ -137,6 +137,9 @@ ExitCode report_published(const Console& console, const PublishReport& report, c
       console.print(console.dim(fmt::format("  message id (SHA-256) {}", on_line(report.message_id))) + "\n");
     }
   }
+  if (!is_new)
+    console.note("The gateway took these bytes on this topic less than two minutes ago, and delivers them once. "
+                 "Without --dedup they are a message of their own.");
   console.print_value({{"status", report.status},
                        {"topic", report.topic},
                        {"message_id", report.message_id},

@@ -128,6 +128,15 @@ std::string shortened(std::string_view text) {
   return text.size() <= shown ? std::string(text) : std::string(text.substr(0, shown)) + "…";
 }
 
+bool is_utf8(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 bool is_printable(std::string_view payload) noexcept {
   while (!payload.empty()) {
     const char first = payload.front();

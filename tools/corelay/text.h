@@ -37,6 +37,8 @@ namespace corelay::tools {
 /// The text for an error about it: at most 40 bytes, then "…".
 [[nodiscard]] std::string shortened(std::string_view text);
 
+[[nodiscard]] bool is_utf8(std::string_view text) noexcept;
+
 /// Valid UTF-8 without control characters, C0 or C1, other than tab, line feed and carriage return.
 [[nodiscard]] bool is_printable(std::string_view payload) noexcept;
 

@@ -1,5 +1,6 @@
 #include "tools/corelay/url.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,6 +22,12 @@ std::string Url::authority() const {
 }
 
 std::string Url::origin() const { return (is_tls ? "https://" : "http://") + authority(); }
+
+bool Url::is_here() const {
+  in_addr address = {};  // 127.example.org is a name like any other
+  const bool is_loopback = inet_pton(AF_INET, host.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+  return host == "localhost" || host == "::1" || is_loopback;
+}
 
 Url Url::at(std::string_view path) const {
   Url url = *this;

@@ -18,6 +18,8 @@ struct Url {
   [[nodiscard]] std::string authority() const;
   /// "http://localhost:8081", without a path.
   [[nodiscard]] std::string origin() const;
+  /// It is this machine: localhost, ::1 or 127.0.0.0/8.
+  [[nodiscard]] bool is_here() const;
   /// The same server, another path.
   [[nodiscard]] Url at(std::string_view path) const;
 };
