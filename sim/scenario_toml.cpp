@@ -97,17 +97,18 @@ Field section(std::string_view name, Fields fields) {
 void take_fields(PropagationScenario& scenario, const toml::table& table, const Fields& fields,
                  const std::string& prefix) {
   for (const auto& [key, node] : table) {
-    const auto found = std::find_if(fields.begin(), fields.end(),
-                                    [&](const Field& field) { return field.name == key.str(); });
+    const std::string_view name = key.str();
+    const auto found =
+        std::find_if(fields.begin(), fields.end(), [&](const Field& field) { return field.name == name; });
     if (found == fields.end()) {
       const auto nearest =
           std::min_element(fields.begin(), fields.end(), [&](const Field& a, const Field& b) {
-            return edits(a.name, key.str()) < edits(b.name, key.str());
+            return edits(a.name, name) < edits(b.name, name);
           });
       throw Wrong{fmt::format("there is no field '{}{}' (line {}); the nearest is '{}{}'", prefix,
-                              key.str(), node.source().begin.line, prefix, nearest->name)};
+                              name, node.source().begin.line, prefix, nearest->name)};
     }
-    found->take(scenario, node, prefix + std::string(key.str()));
+    found->take(scenario, node, prefix + std::string(name));
   }
 }
 
