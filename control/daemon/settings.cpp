@@ -5,6 +5,7 @@
 #include <unistd.h>
 #define TOML_EXCEPTIONS 0   // Debian builds the shared library with exceptions, so the header is used alone
 #define TOML_HEADER_ONLY 1
+#define TOML_ASSERT(condition) static_assert(true)  // one is wrong: it stops the process where an error would follow
 #include <toml++/toml.h>
 
 #include <algorithm>
