@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <boost/asio/post.hpp>
-#include <nlohmann/json.hpp>
 
 #include "control/gateway/text.h"
 
@@ -15,19 +14,8 @@ namespace {
 constexpr std::size_t records_max = 4096;    // of one message
 constexpr int pending_bytes_max = 64 << 20;  // while the bus is away
 
-using nlohmann::json;
-
 /// A part of a subject must have no dots, spaces or wildcards.
 std::string subject_part(const std::string& text) { return text.empty() ? "default" : sha256_hex(text).substr(0, 16); }
-
-std::string subscription_json(const BusSubscription& from, const std::string& epoch) {
-  return json{{"epoch", epoch},
-              {"client", from.client},
-              {"topic", from.topic},
-              {"threshold", from.threshold},
-              {"subscribed", from.is_subscribed}}
-      .dump(-1, ' ', false, json::error_handler_t::replace);
-}
 
 }  // namespace
 
@@ -65,14 +53,9 @@ std::string text_of(natsMsg* message) {
 
 void Bus::State::on_subscription(natsConnection*, natsSubscription*, natsMsg* message, void* closure) {
   auto& state = *static_cast<State*>(closure);
-  const json object = json::parse(text_of(message), nullptr, false);
-  if (!object.is_object() || object.value("epoch", "") == state.epoch) return;
+  std::string epoch;
   BusSubscription subscription;
-  try {
-    subscription = {object.at("client"), object.at("topic"), object.at("threshold"), object.at("subscribed")};
-  } catch (const json::exception&) {
-    return;
-  }
+  if (!parse_subscription(text_of(message), epoch, subscription) || epoch == state.epoch) return;
   if (!state.is_closed)
     boost::asio::post(state.io,
                       [self = state.shared_from_this(), subscription] { self->events.subscription(subscription); });
@@ -175,7 +158,7 @@ Bus::~Bus() {
 }
 
 void Bus::tell(const BusSubscription& subscription) {
-  state_->publish("sub", subscription_json(subscription, state_->epoch));
+  state_->publish("sub", format_subscription(state_->epoch, subscription));
 }
 
 void Bus::tell(const std::vector<DeliveryRecord>& records) {

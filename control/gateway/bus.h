@@ -10,16 +10,10 @@
 #include <string>
 
 #include "codec/expected.h"
+#include "control/gateway/bus_message.h"
 #include "control/gateway/peer_logs.h"
 
 namespace corelay::gateway {
-
-struct BusSubscription {
-  std::string client;
-  std::string topic;
-  double threshold = 0;
-  bool is_subscribed = true;  // or taken back
-};
 
 /// Called on the loop.
 struct BusEvents {

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t text_bytes_max = 1024;
 constexpr std::size_t name_bytes_max = 253;  // a DNS name
-constexpr std::size_t parts_max = 16;
+constexpr std::size_t parts_max = 16;  // each with its value
 
 enum class Value : std::uint8_t { none, ip4, ip6, name, port, peer };
 
@@ -175,9 +175,10 @@ Expected<Multiaddr> Multiaddr::parse(std::string_view text) {
   if (text.size() > text_bytes_max) return bad_address("over 1024 characters");
   if (text.size() > 1 && text.back() == '/') text.remove_suffix(1);
   const std::vector<std::string_view> parts = split(text.substr(1));
-  if (parts.size() > parts_max) return bad_address("over 16 components");
   Multiaddr address;
+  std::size_t count = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (count++ == parts_max) return bad_address("over 16 components");
     const Protocol* protocol = find_protocol(parts[i]);
     if (protocol == nullptr) {
       return bad_address("unknown component '" + std::string(parts[i]) +
@@ -221,6 +222,7 @@ Expected<Multiaddr> Multiaddr::from_bytes(Bytes binary) {
     const auto value = format_value(*protocol, binary.first(count));
     if (!value) return tl::make_unexpected(value.error());
     address.text_ += "/" + std::string(protocol->name) + *value;
+    if (address.text_.size() > text_bytes_max) return bad_address("over 1024 characters");
     binary = binary.subspan(count);
   }
   return address;

@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include "control/gateway/api_input.h"
+#include "control/gateway/bus_message.h"
 #include "control/gateway/config.h"
 #include "control/gateway/encode.h"
 #include "control/gateway/http_message.h"
@@ -525,6 +526,25 @@ TEST(GatewayConfig, WhereItListens) {
   EXPECT_FALSE(load_config({"f", "[auth]\nenable = true\n", {}, {}}));
   EXPECT_FALSE(load_config({"f", "[http]\ntls_key = \"k\"\n", {}, {}}));
   EXPECT_FALSE(load_config({"f", "[http]\nport = \"x\"\n", {}, {}}));
+}
+
+TEST(BusMessages, WhatIsToldIsReadAndNothingElse) {
+  const BusSubscription told{"c", "t\"\n", 0.25, false};
+  std::string epoch;
+  BusSubscription read;
+  ASSERT_TRUE(parse_subscription(format_subscription("e1", told), epoch, read));
+  EXPECT_EQ(epoch, "e1");
+  EXPECT_EQ(read.client, told.client);
+  EXPECT_EQ(read.topic, told.topic);
+  EXPECT_EQ(read.threshold, told.threshold);
+  EXPECT_FALSE(read.is_subscribed);
+  for (const char* bad : {"", "[]", "{", R"({"epoch":5,"client":"c","topic":"t","threshold":1,"subscribed":true})",
+                          R"({"client":"c","topic":"t","threshold":1,"subscribed":true})",
+                          R"({"epoch":"e","client":null,"topic":"t","threshold":1,"subscribed":true})",
+                          R"({"epoch":"e","client":"c","topic":"t","threshold":"1","subscribed":true})",
+                          R"({"epoch":"e","client":"c","topic":"t","threshold":1,"subscribed":1})"}) {
+    EXPECT_FALSE(parse_subscription(bad, epoch, read)) << bad;
+  }
 }
 
 }  // namespace

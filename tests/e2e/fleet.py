@@ -27,6 +27,7 @@ import urllib.request
 CORELAY = os.environ["CORELAY"]
 CORELAYD = os.environ["CORELAYD"]
 SOURCE = pathlib.Path(os.environ["CORELAY_SOURCE"])
+TIME_FACTOR = int(os.environ.get("CORELAY_TIME_FACTOR", "1"))  # above 1 where the programs are instrumented
 
 _processes = []
 
@@ -41,6 +42,7 @@ def sha256(payload):
 
 def wait_until(what, condition, timeout_s=60.0, pause_s=0.02):
     """Returns the first true value of condition(); fails naming `what` after the time: long, for a busy machine."""
+    timeout_s *= TIME_FACTOR
     end = time.monotonic() + timeout_s
     while True:
         value = condition()
@@ -60,7 +62,7 @@ def end_process(process, timeout_s=5.0):
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(timeout_s)
+            process.wait(timeout_s * TIME_FACTOR)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -154,7 +156,7 @@ class Node:
     def stop(self, timeout_s=60.0):
         """SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
+        return self.process.wait(timeout_s * TIME_FACTOR)
 
     def is_running(self):
         return self.process is not None and self.process.poll() is None
@@ -162,7 +164,7 @@ class Node:
     def get(self, path, timeout_s=5.0):
         """(status, body) of GET; status 0 where nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://{self.api}{path}", timeout=timeout_s) as reply:
+            with urllib.request.urlopen(f"http://{self.api}{path}", timeout=timeout_s * TIME_FACTOR) as reply:
                 return reply.status, reply.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -286,8 +288,8 @@ class Subscriber:
 
 def corelay(*arguments, timeout_s=120.0, **options):
     """Runs corelay; returns the finished process with its output as text."""
-    return subprocess.run([CORELAY, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False,
-                          **options)
+    return subprocess.run([CORELAY, *arguments], capture_output=True, text=True, timeout=timeout_s * TIME_FACTOR,
+                          check=False, **options)
 
 
 def publish(node, topic, *payloads, timeout_s=120.0):

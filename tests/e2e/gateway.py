@@ -10,7 +10,7 @@ import struct
 import subprocess
 import threading
 
-from fleet import Ports, end_process, start_process, wait_until
+from fleet import TIME_FACTOR, Ports, end_process, start_process, wait_until
 
 GATEWAY = os.environ["CORELAY_GATEWAY"]
 
@@ -79,7 +79,7 @@ class Gateway:
 
     def request(self, method, path, body=None, headers=None, timeout_s=60.0):
         """(status, text, headers) of one request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s * TIME_FACTOR)
         try:
             data = json.dumps(body) if isinstance(body, (dict, list)) else body
             connection.request(method, path, data, headers or {})
@@ -121,7 +121,7 @@ class WebSocket:
     """A small WebSocket client: what it got is in frames, as (opcode, payload)."""
 
     def __init__(self, gateway, query, path="/api/v1/ws", headers=None, is_reading=True):
-        self.socket = socket.create_connection(("127.0.0.1", gateway.port), timeout=60)
+        self.socket = socket.create_connection(("127.0.0.1", gateway.port), timeout=60 * TIME_FACTOR)
         key = base64.b64encode(os.urandom(16)).decode()
         lines = [f"GET {path}?{query} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade",
                  f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
