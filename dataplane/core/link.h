@@ -268,7 +268,7 @@ class Link {
   std::uint64_t highest_received_ = 0;
   Instant highest_received_at_{};
   std::array<std::uint64_t, 16> received_words_{};  // as on the wire
-  static constexpr std::size_t bulk_spare_words = 5;
+  static constexpr std::size_t bulk_spare_words = 3;
   std::uint64_t bulk_until_ = 0;  // sequence up to which feedback repeats more of what it said before
   std::uint32_t unacknowledged_ = 0;
   std::uint32_t feedback_number_ = 0;
