@@ -316,32 +316,7 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
   if (f == flow_none) return;
   Flow& flow = message.flows[f];
   switch (status.state) {
-    case StatusState::wanting: {
-      if (message.is_single) return;  // nobody was told of ranks
-      if (status.first_generation + status.deficits.size() > message.header.generations) return;
-      flow.state = PeerState::wanting;
-      flow.is_next_hop = true;
-      flow.want = status.want;
-      bool is_asking = false;
-      for (std::size_t i = 0; i < status.deficits.size(); ++i) {
-        GenerationFlow& part = messages.generation(message, status.first_generation + i).flows[f];
-        const std::uint8_t deficit = status.deficits[i];
-        is_asking |= deficit == deficit_held_back;
-        const auto most = static_cast<std::uint8_t>(message.header.k);
-        part.deficit = deficit == deficit_held_back ? deficit : std::min(deficit, most);
-      }
-      if (is_asking && message.state == MessageState::complete && !flow.is_told_full) {
-        flow.is_told_full = true;
-        queue_status(now, slot, f, microseconds(0));
-      }
-      if (is_asking && message.state == MessageState::carried && !message.is_asked) {
-        message.is_asked = true;
-        for (std::size_t g = 0; g < message.header.generations; ++g) queue_decode(slot, static_cast<std::uint16_t>(g));
-      }
-      if (message.is_careful && message.deficit != 0) find_sources(now, slot);
-      note_unsettled(slot);
-      return queue_bulk(slot, f);
-    }
+    case StatusState::wanting: return on_wanting(now, slot, f, status);
     case StatusState::full:
       flow.state = PeerState::full;
       flow.is_provider = true;
@@ -372,6 +347,36 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
       flow.announce_wait = seconds(1);
       return note_unsettled(slot);  // it may have room later
   }
+}
+
+/// What a neighbour lacks of each generation, and how much it may have on the way.
+void Relay::State::on_wanting(Instant now, std::uint32_t slot, std::uint8_t f, const StatusFrame& status) noexcept {
+  Message& message = messages[slot];
+  Flow& flow = message.flows[f];
+  if (message.is_single) return;  // nobody was told of ranks
+  if (status.first_generation + status.deficits.size() > message.header.generations) return;
+  flow.state = PeerState::wanting;
+  flow.is_next_hop = true;
+  flow.want = status.want;
+  bool is_asking = false;
+  for (std::size_t i = 0; i < status.deficits.size(); ++i) {
+    GenerationFlow& part = messages.generation(message, status.first_generation + i).flows[f];
+    const std::uint8_t deficit = status.deficits[i];
+    is_asking |= deficit == deficit_held_back;
+    const auto most = static_cast<std::uint8_t>(message.header.k);
+    part.deficit = deficit == deficit_held_back ? deficit : std::min(deficit, most);
+  }
+  if (is_asking && message.state == MessageState::complete && !flow.is_told_full) {
+    flow.is_told_full = true;
+    queue_status(now, slot, f, microseconds(0));
+  }
+  if (is_asking && message.state == MessageState::carried && !message.is_asked) {
+    message.is_asked = true;
+    for (std::size_t g = 0; g < message.header.generations; ++g) queue_decode(slot, static_cast<std::uint16_t>(g));
+  }
+  if (message.is_careful && message.deficit != 0) find_sources(now, slot);
+  note_unsettled(slot);
+  queue_bulk(slot, f);
 }
 
 void Relay::State::on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept {

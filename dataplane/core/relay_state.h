@@ -122,6 +122,7 @@ struct Relay::State {
   void on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_probe(Instant now, PeerIndex from, Bytes bytes) noexcept;
   void on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept;
+  void on_wanting(Instant now, std::uint32_t slot, std::uint8_t f, const StatusFrame& status) noexcept;
   [[nodiscard]] std::uint8_t flow_for(Message& message, PeerIndex peer) noexcept;
   [[nodiscard]] std::uint32_t open_received(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
                                             const MessageHeader& header, bool is_single) noexcept;

@@ -78,7 +78,7 @@ Frame coded_frame(std::string name, std::string about, CodedFrame coded, Bytes v
                 {"generation", 2, std::to_string(coded.generation)},
                 {"link_sequence", 4, std::to_string(coded.sequence)},
                 {"tag", 16, "of message \"large\""}};
-  if (coded.form == CodedForm::vector) out.fields.push_back({"coefficients", vector.size(), "half a byte for each shard"});
+  if (coded.form == CodedForm::vector) out.fields.push_back({"coefficients", vector.size(), "half a byte a shard"});
   if (coded.form == CodedForm::seed) out.fields.push_back({"seed", 8, "coefficients by seed"});
   if (coded.form == CodedForm::systematic) out.fields.push_back({"shard_index", 8, std::to_string(coded.seed)});
   out.fields.push_back({"payload", payload.size(), "sum of coefficient times shard"});
