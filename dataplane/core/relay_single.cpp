@@ -2,8 +2,8 @@
 //
 // The first relays on the way pass a message on to all neighbours. Further out most neighbours have it already, and a
 // notice "I have it" would come a round trip too late to stop anybody. So each relay counts, of the copies it receives
-// from senders so many hops out, how many were the first, and sends copies of its own at once to as large a share of its
-// neighbours as such copies are worth. Which of them follows from the tag and from the relay's place among the
+// from senders so many hops out, how many were the first, and sends copies of its own at once to as large a share of
+// its neighbours as such copies are worth. Which of them follows from the tag and from the relay's place among the
 // neighbours of each, as told by that neighbour: the relays around it take turns, rather than all choosing it or none.
 // The others hear "I have it", and get the message when they have not said the same by the time they could have.
 // Related: Haas, Halpern and Li, "Gossip-based ad hoc routing", 2002; Ni et al., "The broadcast storm problem", 1999.
