@@ -306,7 +306,6 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
   const std::uint32_t slot = messages.find_for(status.tag, from);
   if (slot == slot_none) {
     if (status.state == StatusState::full) note_heard(from, status.tag);
-    // It counts on us for what is gone, or asks for what it may have itself.
     if (status.state != StatusState::wanting) return;
     const bool was_here = seen.contains(now, status.tag);
     return queue_loose(now, from, status.tag, was_here ? StatusState::refused : StatusState::unknown);
