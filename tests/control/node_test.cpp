@@ -180,6 +180,7 @@ TEST(Node, AnotherClusterIsRefused) {
   TestNode other(Settings{bootstrap_to(first), {"node.cluster_id", "another"}});
   TestNode lanes(Settings{bootstrap_to(first)});
   ASSERT_TRUE(has_sessions(lanes, 1));  // by then `other` has been refused at least once, too
+  ASSERT_TRUE(has_sessions(first, 1));  // each end has its own moment
   EXPECT_EQ(other.on_control([&] { return other->peers().sessions(); }), 0U);
   EXPECT_EQ(first.on_control([&] { return first->peers().sessions(); }), 1U);
   EXPECT_FALSE(other.on_control([&] { return other->is_ready(); }));
