@@ -169,6 +169,7 @@ void SidecarStream::OnReadDone(bool ok) {
 void SidecarStream::OnCancel() {
   daemon::take_from_grpc(this);
   end(grpc::Status(grpc::StatusCode::CANCELLED, "the client is gone"));
+  daemon::give_to_grpc(this);  // OnDone comes after this has returned
 }
 
 void SidecarStream::end(const grpc::Status& status) {
