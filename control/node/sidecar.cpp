@@ -31,8 +31,14 @@ grpc::Status stopping_status() { return {grpc::StatusCode::UNAVAILABLE, "the nod
 /// A stream that was refused: ends with its status and nothing else.
 class Refusal final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  explicit Refusal(const grpc::Status& status) { Finish(status); }
-  void OnDone() override { delete this; }
+  explicit Refusal(const grpc::Status& status) {
+    daemon::give_to_grpc(this);
+    Finish(status);
+  }
+  void OnDone() override {
+    daemon::take_from_grpc(this);
+    delete this;
+  }
 };
 
 }  // namespace

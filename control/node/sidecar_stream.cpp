@@ -80,6 +80,7 @@ void SidecarStream::take(Step step) {
     --starting_;
     step = next_step();
   }
+  daemon::give_to_grpc(this);
   if (step.finish) Finish(status_);
 }
 
@@ -145,8 +146,8 @@ void SidecarStream::OnWriteDone(bool ok) {
     }
     step = next_step();
   }
-  take(step);
   if (lost != 0) spdlog::warn("sidecar client {} has caught up; it lost {} messages", client_, lost);
+  take(step);
 }
 
 void SidecarStream::OnReadDone(bool ok) {
