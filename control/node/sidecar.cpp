@@ -32,8 +32,14 @@ grpc::Status stopping_status() { return {grpc::StatusCode::UNAVAILABLE, "the nod
 /// A stream that was refused: ends with its status and nothing else.
 class Refusal final : public Reactor {
  public:
-  explicit Refusal(const grpc::Status& status) { Finish(status); }
-  void OnDone() override { delete this; }
+  explicit Refusal(const grpc::Status& status) {
+    daemon::give_to_grpc(this);
+    Finish(status);
+  }
+  void OnDone() override {
+    daemon::take_from_grpc(this);
+    delete this;
+  }
 };
 
 }  // namespace

@@ -91,6 +91,7 @@ void SidecarStream::take(Step step) {
     --starting_;
     step = next_step();
   }
+  daemon::give_to_grpc(this);
   if (step.finish) Finish(status_);
 }
 
@@ -210,8 +211,8 @@ void SidecarStream::OnWriteDone(bool ok) {
     }
     step = next_step();
   }
-  take(step);
   if (lost != 0) spdlog::warn("sidecar client {} has caught up; it lost {} messages", client_, lost);
+  take(step);
 }
 
 void SidecarStream::OnReadDone(bool ok) {
@@ -233,6 +234,7 @@ void SidecarStream::OnReadDone(bool ok) {
 void SidecarStream::OnCancel() {
   daemon::take_from_grpc(this);
   end(grpc::Status(grpc::StatusCode::CANCELLED, "the client is gone"));
+  daemon::give_to_grpc(this);  // OnDone comes after this has returned
 }
 
 void SidecarStream::end(const grpc::Status& status) {

@@ -3,7 +3,7 @@
 import json
 import re
 
-from fleet import Fleet, Subscriber, corelay, main
+from fleet import Fleet, Subscriber, corelay, main, wait_until
 
 
 def test_published_json():
@@ -22,7 +22,7 @@ def test_published_json():
     assert state["addresses"] == [f"/ip4/127.0.0.1/tcp/{node.p2p_port}"], state
     assert state["topics"] == []
     subscriber = Subscriber(node, "news")
-    assert node.json("/api/v1/node-state")["topics"] == ["news"]
+    wait_until("the topic", lambda: node.json("/api/v1/node-state")["topics"] == ["news"])
     subscriber.stop()
 
     version = node.json("/api/v1/version")
