@@ -221,7 +221,7 @@ struct NodeLink::State {
   bool ask_health();
   void open_streams();
   void confirm_topics();
-  void on_responses(bool is_burst, const std::shared_ptr<const grpc::Slice>& slice);
+  void on_responses(bool is_burst, bool is_of_publishes, const std::shared_ptr<const grpc::Slice>& slice);
   void on_ended(const grpc::Status& status);
   void set_reachable(bool is_reachable, const std::string& why);
 
@@ -247,7 +247,9 @@ struct NodeLink::State {
   NodeHealth health;
 };
 
-void NodeLink::State::on_responses(bool is_burst, const std::shared_ptr<const grpc::Slice>& slice) {
+/// Answers count on the stream of publishes alone: traces of the other may name no message, and need not be read.
+void NodeLink::State::on_responses(bool is_burst, bool is_of_publishes,
+                                   const std::shared_ptr<const grpc::Slice>& slice) {
   std::vector<NodeMessage> found;
   std::vector<PublishAnswer> answers;
   const auto take_response = [&](std::string_view bytes) {
@@ -255,8 +257,8 @@ void NodeLink::State::on_responses(bool is_burst, const std::shared_ptr<const gr
     if (!response) return;
     if (response->kind == SidecarResponse::message) {
       if (auto message = parse_message(response->data)) found.push_back({std::move(*message), slice});
-    } else if (auto answer = parse_publish_answer(response->data)) {
-      answers.push_back(std::move(*answer));
+    } else if (is_of_publishes) {
+      if (auto answer = parse_publish_answer(response->data)) answers.push_back(std::move(*answer));
     }
   };
   const std::string_view bytes(reinterpret_cast<const char*>(slice->begin()), slice->size());
@@ -309,13 +311,14 @@ void NodeLink::State::open_streams() {
   is_lost = false;
   open_calls = 2;
   const bool in_bursts = health.has_bursts;
-  const auto begin = [&] {
+  const auto begin = [&](bool is_of_publishes) {
     return Call::begin(
-        *stub, in_bursts, [this, in_bursts](const auto& slice) { on_responses(in_bursts, slice); },
+        *stub, in_bursts,
+        [this, in_bursts, is_of_publishes](const auto& slice) { on_responses(in_bursts, is_of_publishes, slice); },
         [this](const auto& status) { on_ended(status); });
   };
-  messages = begin();
-  publishes = begin();
+  messages = begin(false);
+  publishes = begin(true);
   unconfirmed = topics;
   for (const auto& topic : topics) messages->write(request_of(command_subscribe, topic, nullptr));
   messages->flush();

@@ -243,7 +243,7 @@ bool Link::on_received(Instant now, std::uint32_t wire_sequence) noexcept {
 
 std::span<const std::uint64_t> Link::ack_words() const noexcept {
   if (highest_received_ == 0) return {};
-  const std::size_t spare = highest_received_ <= bulk_until_ ? bulk_spare_words : 1;
+  const std::size_t spare = highest_received_ <= bulk_until_ ? bulk_spare_words : 2;
   const std::size_t words = std::min<std::size_t>(unacknowledged_ / 64 + spare, received_words_.size());
   return {received_words_.data(), words};
 }

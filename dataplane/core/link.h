@@ -156,7 +156,7 @@ class Link {
   [[nodiscard]] Instant highest_received_at() const noexcept { return highest_received_at_; }
   /// An announce or a coded frame arrived: many others may follow and their acknowledgements be lost.
   void on_bulk_received() noexcept { bulk_until_ = highest_received_ + bulk_spare_words * 64; }
-  /// The bitmap words to send, at least those that cover all frames not yet acknowledged.
+  /// The bitmap words to send: those of what is new and some before them, since feedback may be lost.
   [[nodiscard]] std::span<const std::uint64_t> ack_words() const noexcept;
   [[nodiscard]] std::uint32_t unacknowledged() const noexcept { return unacknowledged_; }
   /// How long feedback on what arrives may wait for more: a tenth of the round trip, 1 to 10 ms.

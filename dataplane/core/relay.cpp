@@ -151,7 +151,7 @@ void Relay::State::take(Instant now, const PeerDown& command) noexcept {
     peer.link.reset(now);
     up_peers.erase(std::find(up_peers.begin(), up_peers.end(), command.peer));
     place_peers();
-    peer.heard.fill(0);
+    peer.heard.fill({});
   }
   gone.push(command.peer);
 }

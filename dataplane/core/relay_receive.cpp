@@ -305,7 +305,8 @@ void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& 
 void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& status) noexcept {
   const std::uint32_t slot = messages.find_for(status.tag, from);
   if (slot == slot_none) {
-    if (status.state == StatusState::full) note_heard(from, status.tag);
+    if (status.state == StatusState::full) note_heard(now, from, status.tag);
+    if (status.state == StatusState::unknown) forget_heard(from, status.tag);
     if (status.state != StatusState::wanting) return;
     const bool was_here = seen.contains(now, status.tag);
     return queue_loose(now, from, status.tag, was_here ? StatusState::refused : StatusState::unknown);

@@ -29,6 +29,7 @@ constexpr std::uint8_t hops_early = 2;
 constexpr double worth_later = 0.5;              // and of others,
 constexpr double counted_before = 2;             // as if so many had been
 constexpr std::uint16_t copies_remembered = 64;
+constexpr Duration heard_time = milliseconds(500);
 
 std::uint64_t heard_name(const MessageTag& tag) noexcept { return load_le<std::uint64_t>(tag.data()) | 1; }
 
@@ -46,8 +47,7 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
                                               messages[known].state == MessageState::complete);
   if (is_held || seen.contains(now, single->tag)) {
     counters.add(Counter::rx_single_duplicate_total);
-    count_copy(single->hops, false);
-    if (is_held) on_known_single(from, known);
+    if (is_held) on_known_single(from, known, single->hops);
     return;
   }
   single_hasher.reset();
@@ -89,10 +89,12 @@ void Relay::State::on_single(Instant now, PeerIndex from, Bytes bytes) noexcept 
   queue_hash(slot);
 }
 
-void Relay::State::on_known_single(PeerIndex from, std::uint32_t slot) noexcept {
+/// One copy a neighbour counts: who repeats it must not make all others look worthless.
+void Relay::State::on_known_single(PeerIndex from, std::uint32_t slot, std::uint8_t hops) noexcept {
   Message& message = messages[slot];
   const std::uint8_t f = flow_for(message, from);
   if (f == flow_none) return;
+  if (message.flows[f].state != PeerState::full) count_copy(hops, false);
   message.flows[f].state = PeerState::full;
   message.flows[f].is_provider = message.flows[f].is_told = true;
   trace(message, from, ShardTrace::duplicate_message);
@@ -108,14 +110,24 @@ void Relay::State::count_copy(std::uint8_t hops, bool is_first) noexcept {
   count.first /= 2;
 }
 
-void Relay::State::note_heard(PeerIndex from, const MessageTag& tag) noexcept {
+void Relay::State::note_heard(Instant now, PeerIndex from, const MessageTag& tag) noexcept {
   Peer& peer = peers[from];
-  peer.heard[peer.heard_next] = heard_name(tag);
+  peer.heard[peer.heard_next] = {heard_name(tag), now};
   peer.heard_next = static_cast<std::uint8_t>((peer.heard_next + 1) % peer.heard.size());
 }
 
-bool Relay::State::has_heard(const Peer& peer, const MessageTag& tag) const noexcept {
-  return std::find(peer.heard.begin(), peer.heard.end(), heard_name(tag)) != peer.heard.end();
+/// A neighbour takes back what it said.
+void Relay::State::forget_heard(PeerIndex from, const MessageTag& tag) noexcept {
+  for (Heard& heard : peers[from].heard) {
+    if (heard.name == heard_name(tag)) heard = {};
+  }
+}
+
+/// Lately: the same bytes may come again as a message of their own, when everybody has forgotten them.
+bool Relay::State::has_heard(Instant now, const Peer& peer, const MessageTag& tag) const noexcept {
+  const std::uint64_t name = heard_name(tag);
+  return std::any_of(peer.heard.begin(), peer.heard.end(),
+                     [&](const Heard& heard) { return heard.name == name && now - heard.at < heard_time; });
 }
 
 /// To how large a part of the neighbours a relay so many hops out sends copies at once. Nothing known: to all.
@@ -131,7 +143,7 @@ void Relay::State::spread(Instant now, std::uint32_t slot, PeerIndex from) noexc
     Flow& flow = message.flows[f];
     if (flow.peer == peer_none) continue;
     if (flow.peer == from) flow.is_told = flow.is_provider = true;
-    if (flow.peer == from || has_heard(peers[flow.peer], message.tag)) flow.state = PeerState::full;
+    if (flow.peer == from || has_heard(now, peers[flow.peer], message.tag)) flow.state = PeerState::full;
   }
   const bool is_early = share_at(message.hops) >= share_early;
   const Duration wait = is_early ? Duration{} : std::min(peers[from].link.rtt() / hear_part, hear_max);

@@ -57,6 +57,12 @@ struct PublishOutcome {
   PublishFailure reason = PublishFailure::no_peers;
 };
 
+/// A tag, shortened, and when a neighbour said that it has that message.
+struct Heard {
+  std::uint64_t name = 0;
+  Instant at{};
+};
+
 struct Peer {
   Peer(std::size_t messages_max, std::size_t link_frames_max)
       : link(link_frames_max),
@@ -76,7 +82,7 @@ struct Peer {
   std::uint8_t place_here = 0;             // of it among our neighbours, 1 to 255 all around
   std::uint8_t place_there = 0;            // of us among its neighbours
   std::uint8_t heard_next = 0;
-  std::array<std::uint64_t, 32> heard{};   // tags it said to have that we had nothing of, the newest
+  std::array<Heard, 32> heard{};           // what it said to have that we had nothing of, the newest
 };
 
 struct Route {
@@ -133,10 +139,11 @@ struct Relay::State {
 
   // relay_single.cpp
   void on_single(Instant now, PeerIndex from, Bytes bytes) noexcept;
-  void on_known_single(PeerIndex from, std::uint32_t slot) noexcept;
+  void on_known_single(PeerIndex from, std::uint32_t slot, std::uint8_t hops) noexcept;
   void count_copy(std::uint8_t hops, bool is_first) noexcept;
-  void note_heard(PeerIndex from, const MessageTag& tag) noexcept;
-  [[nodiscard]] bool has_heard(const Peer& peer, const MessageTag& tag) const noexcept;
+  void note_heard(Instant now, PeerIndex from, const MessageTag& tag) noexcept;
+  void forget_heard(PeerIndex from, const MessageTag& tag) noexcept;
+  [[nodiscard]] bool has_heard(Instant now, const Peer& peer, const MessageTag& tag) const noexcept;
   [[nodiscard]] double share_at(std::uint8_t hops) const noexcept;
   void spread(Instant now, std::uint32_t slot, PeerIndex from) noexcept;
   void spread_whole(Instant now, std::uint32_t slot) noexcept;
@@ -248,7 +255,7 @@ struct Relay::State {
   std::vector<std::uint32_t> unsettled;
   std::array<CopyCount, hops_wire_max + 1> copy_counts{};
   bool has_singles = false;      // there were such
-  Fifo<WholeRef> waiting_whole;  // by time
+  Fifo<WholeRef> waiting_whole;  // in order of arrival: one may wait a little longer than it was to
   Fifo<std::uint32_t> loads;
   Fifo<GenerationRef> decodes;
   Fifo<GenerationRef> idle_decodes;  // of messages nobody here reads
