@@ -31,18 +31,12 @@ static_assert(gather(elements_of(spread(0xfedcba98U))) == 0xfedcba98U);
 }  // namespace
 
 void expand_seed(std::uint64_t seed, std::span<std::uint8_t> coefficients) noexcept {
+  constexpr std::size_t each_value = 16;
   Rng rng(seed);
-  std::uint8_t* to = coefficients.data();
-  std::size_t left = coefficients.size();
-  while (left != 0) {
-    const std::uint64_t value = rng.next();
-    for (const unsigned shift : {0u, 32u}) {
-      const std::uint64_t eight = elements_of(spread(static_cast<std::uint32_t>(value >> shift)));
-      const std::size_t count = std::min<std::size_t>(left, 8);
-      std::memcpy(to, &eight, count);
-      to += count;
-      left -= count;
-    }
+  for (std::size_t first = 0; first < coefficients.size(); first += each_value) {
+    std::uint8_t packed[packed_bytes(each_value)];
+    store_le(packed, rng.next());
+    unpack_coefficients(packed, coefficients.subspan(first, std::min(each_value, coefficients.size() - first)));
   }
 }
 

@@ -74,9 +74,7 @@ void Arrivals::on_arrival(unsigned node, const SidecarMessage& message, Instant 
   entry.nodes |= bit;
   entry.arrivals.push_back({node, now});
   if (std::exchange(entry.is_known, true)) return;
-  SidecarMessage start = message;
-  start.payload = start.payload.substr(0, looked_at);
-  const auto head = start.decoded();
+  const auto head = message.decoded(looked_at);
   if (!head) return;
   const std::string_view inner = unwrap_payload(*head);
   entry.bytes = (message.is_base64 ? decoded_bytes(message.payload) : message.payload.size()) -

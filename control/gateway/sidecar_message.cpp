@@ -140,8 +140,9 @@ std::optional<ResponseView> parse_response(std::string_view bytes) {
   return view;
 }
 
-std::optional<std::string> SidecarMessage::decoded() const {
-  return is_base64 ? decode_base64(payload) : std::string(payload);
+std::optional<std::string> SidecarMessage::decoded(std::size_t length) const {
+  const std::string_view start = payload.substr(0, length);
+  return is_base64 ? decode_base64(start) : std::string(start);
 }
 
 std::optional<SidecarMessage> parse_delivery(std::string_view bytes) {

@@ -30,8 +30,9 @@ struct SidecarMessage {
   std::string_view payload;
   bool is_base64 = true;
 
-  /// Nothing where the payload is not base64 and should be.
-  [[nodiscard]] std::optional<std::string> decoded() const;
+  /// The payload, or what the first `length` characters of it as it came say. Nothing where those are not base64 and
+  /// should be.
+  [[nodiscard]] std::optional<std::string> decoded(std::size_t length = std::string_view::npos) const;
 };
 
 /// Reads both generations of field names. Nothing for what is not a JSON object with a topic and an id, or is longer

@@ -25,6 +25,19 @@ std::uint64_t total(Network& network, Counter which) {
   return sum;
 }
 
+/// Joins 0, 1 and 2, and lets relay 1 see that copies of relays one hop out are never the first: most neighbours are
+/// put off from then on.
+void teach_triangle(Network& network) {
+  network.join(0, 1);
+  network.join(0, 2);
+  network.join(1, 2);
+  network.route_all("t");
+  for (std::size_t round = 0; round < 30; ++round) {
+    network.publish(0, 500);
+    network.run(milliseconds(200));
+  }
+}
+
 TEST(RelaySingle, MostCopiesAreSparedOnceRelaysKnowWhatTheyAreWorth) {
   NetworkConfig config;
   config.delay = milliseconds(20);
@@ -67,15 +80,7 @@ TEST(RelaySingle, WhoWasPutOffAndSaysNothingGetsACopy) {
   NetworkConfig config;
   config.delay = milliseconds(10);
   Network network(4, config);  // 0 publishes, 1 relays; 2 has it from 0 too, 3 hears of it from 1 alone
-  network.join(0, 1);
-  network.join(0, 2);
-  network.join(1, 2);
-  network.route_all("t");
-  for (std::size_t round = 0; round < 30; ++round) {
-    network.publish(0, 500);
-    network.run(milliseconds(200));
-  }
-  // By now relay 1 has seen that copies of relays one hop out are never the first: most neighbours are put off.
+  teach_triangle(network);
   network.join(1, 3);
   network.route_all("t");
   const std::uint64_t before = network.nodes()[1].counters->value(Counter::tx_single_total);
@@ -96,14 +101,7 @@ TEST(RelaySingle, TheSameBytesMuchLaterReachEverybodyAgain) {
   config.params.seen_time = seconds(5);
   config.params.keep_time = seconds(2);
   Network network(5, config);  // 0, 1 and 2 hear of it from each other, 4 through 3 through 1
-  network.join(0, 1);
-  network.join(0, 2);
-  network.join(1, 2);
-  network.route_all("t");
-  for (std::size_t round = 0; round < 30; ++round) {
-    network.publish(0, 500);
-    network.run(milliseconds(200));
-  }
+  teach_triangle(network);
   network.join(1, 3);
   network.join(3, 4);
   network.route_all("t");
