@@ -119,7 +119,8 @@ Findings check_drops(const Results& results) {
   const std::uint64_t coded =
       sum({Counter::rx_coded_innovative_total, Counter::rx_coded_redundant_total,
            Counter::rx_coded_after_complete_total, Counter::drop_unknown_message_total,
-           Counter::drop_geometry_total, Counter::drop_unvouched_total});
+           Counter::drop_geometry_total, Counter::drop_unvouched_total,
+           Counter::drop_exam_failed_total});
   const std::uint64_t received = sum({Counter::rx_coded_total});
   if (coded > received || received > coded + sum({Counter::drop_flow_limit_total})) {
     equal(found, "coded frames received, and what became of them", received, coded);

@@ -256,6 +256,7 @@ void Run::add_times(PropagationResult& result) const {
   result.t50_ms = median(t50);
   result.t95_ms = median(t95);
   result.t99_ms = median(t99);
+  result.t99s_ms = t99;
   result.t100_ms = median(t100);
   result.lb50_ms = median(b50);
   result.lb99_ms = median(b99);

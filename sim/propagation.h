@@ -119,6 +119,7 @@ struct PropagationResult {
   std::uint64_t packets = 0;                                // datagrams or segments sent
   std::uint64_t drops_up = 0, drops_down = 0;               // at full uplink and downlink queues
   double duplicates_per_node = 0;  // whole messages received again, where messages travel whole
+  std::vector<double> t99s_ms;     // of each message; never: NaN
   std::vector<double> times_ms;    // every delivery of the first message, sorted
   std::vector<std::uint32_t> publishers;  // of each message
 };

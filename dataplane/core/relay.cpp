@@ -113,6 +113,7 @@ void Relay::State::take(Instant now, const PeerUp& command) noexcept {
   peer.frame_bytes_max = static_cast<std::uint16_t>(command.path_mtu_bytes - datagram_overhead_bytes);
   if (peer.is_up) return;  // new keys or a new address: the link goes on
   peer.is_up = true;
+  peer.suspicion = {};
   peer.link.reset(now, command.rtt);
   up_peers.push_back(command.peer);
   peer.place_there = static_cast<std::uint8_t>(command.peer * 37);  // until it says

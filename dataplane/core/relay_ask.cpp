@@ -57,7 +57,7 @@ bool Relay::State::write_statuses(Instant now, PeerIndex to, FeedbackWriter& wri
       Message& message = messages[ref.message];
       const std::size_t room = peer.frame_bytes_max - writer.size();
       weigh(now, message, peer.link.rtt());
-      if (!write_status(message, ref.flow, writer, room)) return false;
+      if (!write_status(now, message, ref.flow, writer, room)) return false;
       message.flows[ref.flow].is_status_queued = false;
     }
     peer.statuses.pop();
@@ -65,26 +65,35 @@ bool Relay::State::write_statuses(Instant now, PeerIndex to, FeedbackWriter& wri
   return true;
 }
 
-bool Relay::State::write_status(Message& message, std::uint8_t f, FeedbackWriter& writer, std::size_t room) noexcept {
+bool Relay::State::write_status(Instant now, Message& message, std::uint8_t f, FeedbackWriter& writer,
+                                std::size_t room) noexcept {
   StatusFrame status;
   status.tag = message.tag;
-  if (message.deficit == 0 || message.state == MessageState::complete || message.is_own) {
+  const std::size_t generations = message.header.generations;
+  const std::size_t exam = exam_for(now, message, f);
+  const bool is_whole = message.deficit == 0 || message.state == MessageState::complete || message.is_own;
+  if (is_whole && exam == generations) {
     status.state = StatusState::full;
     return writer.add(status);
   }
   std::array<std::uint8_t, generations_wire_max> deficits;
-  const std::size_t generations = message.header.generations;
   if (room < status_bytes + std::min<std::size_t>(generations, 64)) return false;
   const std::size_t count = std::min(generations, room - status_bytes);
   // A list that does not fit one frame is told window by window, each time from elsewhere.
   const std::size_t first = count == generations ? 0 : rng.below(generations - count + 1);
   for (std::size_t i = 0; i < count; ++i) {
     const Generation& generation = messages.generation(message, first + i);
-    deficits[i] = deficit_for(message, generation, f);
+    deficits[i] = is_whole ? std::uint8_t{0} : deficit_for(message, generation, f);
+  }
+  status.want = is_whole ? std::uint16_t{0} : want_from(message, f);
+  if (exam >= first && exam < first + count) {
+    const auto k = static_cast<std::uint8_t>(message.header.k);
+    const std::uint8_t owed = std::min(peers[message.flows[f].peer].suspicion.owed, k);
+    deficits[exam - first] = owed;
+    status.want = std::max<std::uint16_t>(status.want, owed);
   }
   status.first_generation = static_cast<std::uint16_t>(first);
   status.deficits = {deficits.data(), count};
-  status.want = want_from(message, f);
   return writer.add(status);
 }
 
@@ -107,11 +116,12 @@ std::uint16_t Relay::State::want_from(Message& message, std::uint8_t f) noexcept
     }
     return static_cast<std::uint16_t>(std::min(std::ceil(assigned * (1.0 + params.redundancy)) + 1.0, 65535.0));
   }
+  if (is_suspect(message.flows[f])) return 0;
   double fresh = 0;
   double providers = 0;
   for (std::uint8_t other = 0; other < message.flow_count; ++other) {
     Flow& flow = message.flows[other];
-    if (flow.peer == peer_none || (!flow.is_provider && other != f)) continue;
+    if (flow.peer == peer_none || (!flow.is_provider && other != f) || is_suspect(flow)) continue;
     if (other != f && peers[flow.peer].link.is_silent()) continue;
     fresh += static_cast<double>(flow.innovative);
     providers += 1;
@@ -131,7 +141,7 @@ double Relay::State::known_ahead(Message& message) noexcept {
   std::size_t most = 0;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     const Flow& flow = message.flows[f];
-    if (flow.peer == peer_none || !flow.is_provider) continue;
+    if (flow.peer == peer_none || !flow.is_provider || is_suspect(flow)) continue;
     if (flow.state == PeerState::full) return message.deficit;
     if (flow.state != PeerState::wanting) continue;
     std::size_t ahead = 0;

@@ -171,6 +171,9 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
   Flow& flow = message.flows[f];
   flow.is_provider = true;
   ++flow.received;
+  if (is_suspect(flow) && messages.generation(message, coded->generation).is_right) {
+    return examine(now, slot, f, *coded);
+  }
   if (message.deficit == 0) {
     counters.add(Counter::rx_coded_after_complete_total);
     trace(message, from, ShardTrace::after_complete);
@@ -183,7 +186,8 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
 void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const CodedFrame& coded) noexcept {
   Message& message = messages[slot];
   Generation& generation = messages.generation(message, coded.generation);
-  if (message.is_careful && !generation.is_right && !is_vouched(message, generation, f, coded.form)) {
+  const bool is_guarded = message.is_careful || is_suspect(message.flows[f]);
+  if (is_guarded && !generation.is_right && !is_vouched(message, generation, f, coded.form)) {
     return counters.add(Counter::drop_unvouched_total);
   }
   const std::size_t k = message.header.k;
@@ -322,6 +326,7 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
       flow.is_provider = true;
       flow.want = 0;
       if (message.state == MessageState::complete) outcome(message, true, {});
+      if (is_suspect(flow)) queue_status(now, slot, f, peers[from].link.feedback_wait());
       if (message.is_careful && message.deficit != 0) find_sources(now, slot);
       return;
     case StatusState::unknown: {
@@ -375,6 +380,7 @@ void Relay::State::on_wanting(Instant now, std::uint32_t slot, std::uint8_t f, c
     for (std::size_t g = 0; g < message.header.generations; ++g) queue_decode(slot, static_cast<std::uint16_t>(g));
   }
   if (message.is_careful && message.deficit != 0) find_sources(now, slot);
+  if (is_suspect(flow)) queue_status(now, slot, f, peers[flow.peer].link.feedback_wait());
   note_unsettled(slot);
   queue_bulk(slot, f);
 }

@@ -63,6 +63,12 @@ struct Heard {
   Instant at{};
 };
 
+/// Set while a neighbour that had a part in a wrong generation has not been cleared: relay_suspects.cpp.
+struct Suspicion {
+  std::uint8_t owed = 0;   // right packets that would clear it; 0: no suspect
+  std::uint8_t times = 0;  // it came under suspicion, up to a limit
+};
+
 struct Peer {
   Peer(std::size_t messages_max, std::size_t link_frames_max)
       : link(link_frames_max),
@@ -73,6 +79,7 @@ struct Peer {
   bool is_up = false;
   std::uint16_t frame_bytes_max = 0;
   float loss = 0;                   // share of frames sent that were lost, smoothed
+  Suspicion suspicion;
   Link link;
   Fifo<FlowRef> urgent;             // announces and singles
   Fifo<FlowRef> bulk;               // coded frames
@@ -173,6 +180,19 @@ struct Relay::State {
   [[nodiscard]] std::uint8_t deficit_for(const Message& message, const Generation& generation,
                                          std::uint8_t flow) const noexcept;
 
+  // relay_suspects.cpp
+  void suspect_givers(const Message& message, const Generation& generation) noexcept;
+  [[nodiscard]] bool is_suspect(const Flow& flow) const noexcept {
+    return flow.peer != peer_none && peers[flow.peer].suspicion.owed != 0;
+  }
+  void clear(const Flow& flow) noexcept {
+    if (flow.peer != peer_none) peers[flow.peer].suspicion.owed = 0;
+  }
+  [[nodiscard]] std::size_t exam_for(Instant now, const Message& message, std::uint8_t flow) noexcept;
+  void examine(Instant now, std::uint32_t slot, std::uint8_t flow, const CodedFrame& coded) noexcept;
+  [[nodiscard]] static bool is_true(const Message& message, const Generation& generation,
+                                    const CodedFrame& coded) noexcept;
+
   // relay_rivals.cpp
   [[nodiscard]] bool is_bound_elsewhere(std::uint32_t slot, PeerIndex peer) const noexcept;
   [[nodiscard]] std::uint32_t rival_for(Instant now, PeerIndex from, Bytes encoded, const MessageTag& tag,
@@ -202,7 +222,8 @@ struct Relay::State {
   void send_feedback(Instant now, PeerIndex to, Outbox& out) noexcept;
   bool write_statuses(Instant now, PeerIndex to, FeedbackWriter& writer) noexcept;
   static void weigh(Instant now, Message& message, Duration rtt) noexcept;
-  bool write_status(Message& message, std::uint8_t flow, FeedbackWriter& writer, std::size_t room) noexcept;
+  bool write_status(Instant now, Message& message, std::uint8_t flow, FeedbackWriter& writer,
+                    std::size_t room) noexcept;
   [[nodiscard]] std::uint16_t want_from(Message& message, std::uint8_t flow) noexcept;
   [[nodiscard]] double known_ahead(Message& message) noexcept;
 

@@ -120,6 +120,7 @@ bool Relay::State::check_generation(Instant now, std::uint32_t slot, std::size_t
   Generation& generation = messages.generation(message, g);
   generation.is_right = generation_digest(message, generation) == generation.digest;
   if (generation.is_right) {
+    if (generation.source != flow_none) clear(message.flows[generation.source]);
     if (message.is_careful) {
       for (std::uint8_t f = 0; f < message.flow_count; ++f) queue_status(now, slot, f, microseconds(0));
       queue_all(slot);
@@ -146,6 +147,7 @@ bool Relay::State::check_generation(Instant now, std::uint32_t slot, std::size_t
 void Relay::State::restart_wrong(Message& message, std::size_t g, std::span<bool> is_blamed) noexcept {
   Generation& generation = messages.generation(message, g);
   if (const std::uint8_t culprit = culprit_of(generation, message); culprit != flow_none) is_blamed[culprit] = true;
+  suspect_givers(message, generation);
   messages.restart_generation(message, g);
 }
 
@@ -227,7 +229,8 @@ std::uint8_t Relay::State::source_for(const Message& message, const Generation& 
     if (peers[flow.peer].link.is_silent()) continue;
     if (flow.state != PeerState::full && generation.flows[f].deficit != 0) continue;
     if (load[f] >= generations_each_source) continue;
-    if (best == flow_none || load[f] < load[best]) best = f;
+    const auto rank = [&](std::uint8_t one) { return 2 * load[one] + (is_suspect(message.flows[one]) ? 1 : 0); };
+    if (best == flow_none || rank(f) < rank(best)) best = f;
   }
   return best;
 }
@@ -242,7 +245,8 @@ bool Relay::State::is_vouched(const Message& message, const Generation& generati
 std::uint8_t Relay::State::deficit_for(const Message& message, const Generation& generation,
                                        std::uint8_t f) const noexcept {
   const std::size_t deficit = message.header.k - generation.decoder.rank();
-  if (!message.is_careful || generation.is_right) return static_cast<std::uint8_t>(deficit);
+  const bool is_guarded = message.is_careful || is_suspect(message.flows[f]);
+  if (!is_guarded || generation.is_right) return static_cast<std::uint8_t>(deficit);
   return generation.source == f && deficit != 0 ? static_cast<std::uint8_t>(deficit) : deficit_held_back;
 }
 

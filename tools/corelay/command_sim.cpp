@@ -80,6 +80,7 @@ nlohmann::ordered_json row_of(const Done& done) {
   row["t95_ms"] = number(r.t95_ms);
   row["t99_ms"] = number(r.t99_ms);
   row["t100_ms"] = number(r.t100_ms);
+  for (const double t99 : r.t99s_ms) row["t99s_ms"].push_back(number(t99));
   row["lb50_ms"] = number(r.lb50_ms);
   row["lb99_ms"] = number(r.lb99_ms);
   row["lb100_ms"] = number(r.lb100_ms);
