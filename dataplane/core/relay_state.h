@@ -181,6 +181,8 @@ struct Relay::State {
                                          std::uint8_t flow) const noexcept;
 
   // relay_suspects.cpp
+  void suspect(PeerIndex peer) noexcept;
+  void suspect_all(const Message& message) noexcept;
   void suspect_givers(const Message& message, const Generation& generation) noexcept;
   [[nodiscard]] bool is_suspect(const Flow& flow) const noexcept {
     return flow.peer != peer_none && peers[flow.peer].suspicion.owed != 0;

@@ -22,14 +22,22 @@ constexpr Duration exam_time = seconds(3);       // after that a neighbour hears
 
 }  // namespace
 
+void Relay::State::suspect(PeerIndex peer) noexcept {
+  if (peer == peer_none || peers[peer].suspicion.owed != 0) return;
+  Suspicion& suspicion = peers[peer].suspicion;
+  suspicion.times = static_cast<std::uint8_t>(std::min<unsigned>(suspicion.times + 1, owed_doublings_max));
+  suspicion.owed = static_cast<std::uint8_t>(1u << suspicion.times);
+}
+
+/// Where a message is spoilt for the first time, whoever takes part in it: a liar does not reach every neighbour at once.
+void Relay::State::suspect_all(const Message& message) noexcept {
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) suspect(message.flows[f].peer);
+}
+
 /// Every neighbour that gave packets to a wrong generation.
 void Relay::State::suspect_givers(const Message& message, const Generation& generation) noexcept {
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
-    if (generation.flows[f].received == 0 || message.flows[f].peer == peer_none) continue;
-    Suspicion& suspicion = peers[message.flows[f].peer].suspicion;
-    if (suspicion.owed != 0) continue;
-    suspicion.times = static_cast<std::uint8_t>(std::min<unsigned>(suspicion.times + 1, owed_doublings_max));
-    suspicion.owed = static_cast<std::uint8_t>(1u << suspicion.times);
+    if (generation.flows[f].received != 0) suspect(message.flows[f].peer);
   }
 }
 
