@@ -46,7 +46,7 @@ struct LossPlan {
 };
 
 /// How polluters misbehave.
-enum class Pollution : std::uint8_t { wrong_bytes, lies_about_rank, never_forwards };
+enum class Pollution : std::uint8_t { wrong_bytes, wrong_mixtures, lies_about_rank, never_forwards };
 
 struct PropagationScenario {
   std::string name = "custom";

@@ -299,7 +299,9 @@ Bytes CorelayRouter::altered(Bytes frame) {
   if (net_.scenario.pollution == Pollution::lies_about_rank) {
     return kind == FrameKind::feedback ? lie(frame) : frame;
   }
-  if (net_.scenario.pollution != Pollution::wrong_bytes || kind != FrameKind::coded) return frame;
+  const bool is_bytes = net_.scenario.pollution == Pollution::wrong_bytes;
+  if ((!is_bytes && net_.scenario.pollution != Pollution::wrong_mixtures) || kind != FrameKind::coded) return frame;
+  if (!is_bytes && frame[1] != static_cast<std::uint8_t>(dataplane::CodedForm::vector)) return frame;
   altered_.assign(frame.begin(), frame.end());
   altered_[altered_.size() - 1 - net_.rng.below(8)] ^= 0x5a;
   ++altered_frames_;

@@ -232,12 +232,15 @@ void take_pollution(PropagationScenario& scenario, const toml::node& node,
   const std::string kind = text(node, path);
   if (kind == "wrong-bytes") {
     scenario.pollution = Pollution::wrong_bytes;
+  } else if (kind == "wrong-mixtures") {
+    scenario.pollution = Pollution::wrong_mixtures;
   } else if (kind == "lies-about-rank") {
     scenario.pollution = Pollution::lies_about_rank;
   } else if (kind == "never-forwards") {
     scenario.pollution = Pollution::never_forwards;
   } else {
-    throw Wrong{fmt::format("{} is 'wrong-bytes', 'lies-about-rank' or 'never-forwards', not '{}'",
+    throw Wrong{fmt::format("{} is 'wrong-bytes', 'wrong-mixtures', 'lies-about-rank' or 'never-forwards', "
+                            "not '{}'",
                             path, kind)};
   }
 }

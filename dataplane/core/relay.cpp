@@ -113,7 +113,7 @@ void Relay::State::take(Instant now, const PeerUp& command) noexcept {
   peer.frame_bytes_max = static_cast<std::uint16_t>(command.path_mtu_bytes - datagram_overhead_bytes);
   if (peer.is_up) return;  // new keys or a new address: the link goes on
   peer.is_up = true;
-  peer.suspicion = {};
+  peer.right_owed = 0;
   peer.link.reset(now, command.rtt);
   up_peers.push_back(command.peer);
   peer.place_there = static_cast<std::uint8_t>(command.peer * 37);  // until it says
@@ -338,6 +338,7 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
       return close_message(slot);
     }
     if (now < message.status_at) return;
+    if (!message.is_careful && !message.is_single) message.is_careful = is_left_to_suspects(now, message);
     if (message.is_careful) find_sources(now, slot);
     bool is_asked = false;
     for (std::uint8_t f = 0; f < message.flow_count; ++f) {

@@ -88,7 +88,7 @@ bool Relay::State::write_status(Instant now, Message& message, std::uint8_t f, F
   status.want = is_whole ? std::uint16_t{0} : want_from(message, f);
   if (exam >= first && exam < first + count) {
     const auto k = static_cast<std::uint8_t>(message.header.k);
-    const std::uint8_t owed = std::min(peers[message.flows[f].peer].suspicion.owed, k);
+    const std::uint8_t owed = std::min(peers[message.flows[f].peer].right_owed, k);
     deficits[exam - first] = owed;
     status.want = std::max<std::uint16_t>(status.want, owed);
   }

@@ -63,12 +63,6 @@ struct Heard {
   Instant at{};
 };
 
-/// Set while a neighbour that had a part in a wrong generation has not been cleared: relay_suspects.cpp.
-struct Suspicion {
-  std::uint8_t owed = 0;   // right packets that would clear it; 0: no suspect
-  std::uint8_t times = 0;  // it came under suspicion, up to a limit
-};
-
 struct Peer {
   Peer(std::size_t messages_max, std::size_t link_frames_max)
       : link(link_frames_max),
@@ -79,7 +73,6 @@ struct Peer {
   bool is_up = false;
   std::uint16_t frame_bytes_max = 0;
   float loss = 0;                   // share of frames sent that were lost, smoothed
-  Suspicion suspicion;
   Link link;
   Fifo<FlowRef> urgent;             // announces and singles
   Fifo<FlowRef> bulk;               // coded frames
@@ -88,6 +81,7 @@ struct Peer {
   LooseStatus last_loose;
   std::uint8_t place_here = 0;             // of it among our neighbours, 1 to 255 all around
   std::uint8_t place_there = 0;            // of us among its neighbours
+  std::uint8_t right_owed = 0;             // packets that clear it as a suspect, 0: it is none
   std::uint8_t heard_next = 0;
   std::array<Heard, 32> heard{};           // what it said to have that we had nothing of, the newest
 };
@@ -182,13 +176,14 @@ struct Relay::State {
 
   // relay_suspects.cpp
   void suspect(PeerIndex peer) noexcept;
-  void suspect_all(const Message& message) noexcept;
+  void suspect_providers(const Message& message) noexcept;
+  [[nodiscard]] bool is_left_to_suspects(Instant now, const Message& message) const noexcept;
   void suspect_givers(const Message& message, const Generation& generation) noexcept;
   [[nodiscard]] bool is_suspect(const Flow& flow) const noexcept {
-    return flow.peer != peer_none && peers[flow.peer].suspicion.owed != 0;
+    return flow.peer != peer_none && peers[flow.peer].right_owed != 0;
   }
   void clear(const Flow& flow) noexcept {
-    if (flow.peer != peer_none) peers[flow.peer].suspicion.owed = 0;
+    if (flow.peer != peer_none) peers[flow.peer].right_owed = 0;
   }
   [[nodiscard]] std::size_t exam_for(Instant now, const Message& message, std::uint8_t flow) noexcept;
   void examine(Instant now, std::uint32_t slot, std::uint8_t flow, const CodedFrame& coded) noexcept;

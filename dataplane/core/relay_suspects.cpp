@@ -17,21 +17,21 @@
 namespace corelay::dataplane {
 namespace {
 
-constexpr unsigned owed_doublings_max = 6;       // right packets to be cleared: 2 the first time, then twice as many
-constexpr Duration exam_time = seconds(3);       // after that a neighbour hears that we have all, examined or not
+constexpr std::uint8_t right_to_clear = 2;  // packets
+constexpr Duration others_patience = milliseconds(250);  // with neighbours that are no suspects
+constexpr Duration exam_time = seconds(3);  // after that a neighbour hears that we have all, examined or not
 
 }  // namespace
 
 void Relay::State::suspect(PeerIndex peer) noexcept {
-  if (peer == peer_none || peers[peer].suspicion.owed != 0) return;
-  Suspicion& suspicion = peers[peer].suspicion;
-  suspicion.times = static_cast<std::uint8_t>(std::min<unsigned>(suspicion.times + 1, owed_doublings_max));
-  suspicion.owed = static_cast<std::uint8_t>(1u << suspicion.times);
+  if (peer != peer_none && peers[peer].right_owed == 0) peers[peer].right_owed = right_to_clear;
 }
 
-/// Where a message is spoilt for the first time, whoever takes part in it: a liar does not reach every neighbour at once.
-void Relay::State::suspect_all(const Message& message) noexcept {
-  for (std::uint8_t f = 0; f < message.flow_count; ++f) suspect(message.flows[f].peer);
+/// Where a message is spoilt for the first time, whoever had some of it: a liar does not reach every neighbour at once.
+void Relay::State::suspect_providers(const Message& message) noexcept {
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    if (message.flows[f].is_provider) suspect(message.flows[f].peer);
+  }
 }
 
 /// Every neighbour that gave packets to a wrong generation.
@@ -41,12 +41,24 @@ void Relay::State::suspect_givers(const Message& message, const Generation& gene
   }
 }
 
+/// What is missing of a message only suspects have, or whoever else has it brings nothing.
+bool Relay::State::is_left_to_suspects(Instant now, const Message& message) const noexcept {
+  bool is_any = false;
+  bool is_other = false;
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    const Flow& flow = message.flows[f];
+    if (flow.peer == peer_none || !flow.is_provider || peers[flow.peer].link.is_silent()) continue;
+    (is_suspect(flow) ? is_any : is_other) = true;
+  }
+  return is_any && (!is_other || now - message.progress_at >= others_patience);
+}
+
 /// A generation to examine this neighbour in: one that was checked here and that it says it has all of. Else the number
 /// of generations.
 std::size_t Relay::State::exam_for(Instant now, const Message& message, std::uint8_t f) noexcept {
   const std::size_t generations = message.header.generations;
   const Flow& flow = message.flows[f];
-  if (peers[flow.peer].suspicion.owed == 0 || message.is_single) return generations;
+  if (peers[flow.peer].right_owed == 0 || message.is_single) return generations;
   if (flow.state != PeerState::full && flow.state != PeerState::wanting) return generations;
   if (message.state == MessageState::complete && now - message.completed_at > exam_time) return generations;
   const std::size_t start = rng.below(generations);
@@ -64,7 +76,7 @@ void Relay::State::examine(Instant now, std::uint32_t slot, std::uint8_t f, cons
   Flow& flow = message.flows[f];
   queue_status(now, slot, f, microseconds(0));
   if (is_true(message, messages.generation(message, coded.generation), coded)) {
-    --peers[flow.peer].suspicion.owed;
+    --peers[flow.peer].right_owed;
     counters.add(Counter::rx_coded_after_complete_total);
     return trace(message, flow.peer, ShardTrace::after_complete);
   }

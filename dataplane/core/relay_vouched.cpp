@@ -171,7 +171,7 @@ bool Relay::State::begin_again(Instant now, std::uint32_t slot) noexcept {
     close_message(slot);
     return false;
   }
-  if (!message.is_careful) suspect_all(message);
+  if (!message.is_careful) suspect_providers(message);
   message.is_careful = true;
   message.state = MessageState::receiving;
   messages.resume(slot);

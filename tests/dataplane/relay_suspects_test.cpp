@@ -107,5 +107,25 @@ TEST(RelaySuspects, AnExaminationThatIsNeverAnsweredHoldsNothingUp) {
   }
 }
 
+TEST(RelaySuspects, WhatOnlyASuspectHasIsTakenFromItAsFarAsItVouches) {
+  Network network = two_ways();
+  bool is_mute = false;
+  network.tamper = [&](std::size_t from, std::size_t to, std::vector<std::uint8_t>& frame) {
+    if (from != liar || to != 2 || !is_coded(frame)) return;
+    if (is_mute) frame[0] = 0xff;
+    frame.back() ^= 0x55;
+    is_mute = is_mute || wrong_digests(network, 2) != 0;
+  };
+  ASSERT_TRUE(passes(network));
+  ASSERT_GE(wrong_digests(network, 2), 1u);
+  network.run(seconds(60));  // until the message it might be examined in is forgotten
+  network.tamper = nullptr;
+  network.nodes()[1].is_dead = true;
+  network.command(0, PeerDown{1});
+  network.command(2, PeerDown{1});
+  const auto* next = network.publish(0, 600'000);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.nodes()[2].delivered.count(next->header.id) == 1; }));
+}
+
 }  // namespace
 }  // namespace corelay::dataplane::test
