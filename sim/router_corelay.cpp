@@ -152,7 +152,7 @@ CorelayRouter::CorelayRouter(Network& network) : net_(network), params_(network.
   params_.messages_per_peer_max = params_.messages_max;
   params_.seen_max = std::max<std::size_t>(64, prepared_.size() * 2);
   params_.topics_max = 2;
-  params_.link_frames_max = plan.nodes > 2000 ? 512 : 1024;  // memory: 32 bytes each
+  params_.link_frames_max = plan.nodes > 2000 ? 256 : 1024;  // memory
   nodes_.resize(plan.nodes);
   for (NodeId n = 0; n < plan.nodes; ++n) {
     nodes_[n].is_cut.assign(net_.topology.neighbours(n).size(), 0);

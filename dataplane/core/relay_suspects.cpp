@@ -58,7 +58,8 @@ bool Relay::State::is_left_to_suspects(Instant now, const Message& message) cons
 std::size_t Relay::State::exam_for(Instant now, const Message& message, std::uint8_t f) noexcept {
   const std::size_t generations = message.header.generations;
   const Flow& flow = message.flows[f];
-  if (peers[flow.peer].right_owed == 0 || message.is_single) return generations;
+  // What it vouches for under another header of the same tag says nothing.
+  if (!is_suspect(flow) || !flow.has_named || message.is_single) return generations;
   if (flow.state != PeerState::full && flow.state != PeerState::wanting) return generations;
   if (message.state == MessageState::complete && now - message.completed_at > exam_time) return generations;
   const std::size_t start = rng.below(generations);
@@ -81,7 +82,7 @@ void Relay::State::examine(Instant now, std::uint32_t slot, std::uint8_t f, cons
     return trace(message, flow.peer, ShardTrace::after_complete);
   }
   counters.add(Counter::drop_exam_failed_total);
-  if (coded.form == CodedForm::vector || flow.is_distrusted) return;
+  if (coded.form == CodedForm::vector || flow.is_distrusted || !flow.has_named) return;
   flow.is_distrusted = true;
   fault(flow.peer, PeerFault::polluted);
 }
