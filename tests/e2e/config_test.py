@@ -93,7 +93,7 @@ def test_one_node_at_a_time_uses_an_identity():
         while "API:" not in again.stdout.readline():
             assert again.poll() is None
         end_process(again)
-        assert again.returncode == 0
+        assert again.returncode == 0, (again.returncode, again.stdout.read())
 
 
 def test_a_taken_udp_port_is_waited_for_once_and_said():
