@@ -97,11 +97,12 @@ class Call final : public Stream {
   using Received = std::function<void(const std::shared_ptr<const grpc::Slice>&)>;
   using Ended = std::function<void(const grpc::Status&)>;
 
-  Call(bool in_bursts, Received received, Ended ended)
-      : in_bursts_(in_bursts), received_(std::move(received)), ended_(std::move(ended)) {}
+  Call(std::shared_ptr<grpc::Channel> channel, bool in_bursts, Received received, Ended ended)
+      : channel_(std::move(channel)), in_bursts_(in_bursts), received_(std::move(received)), ended_(std::move(ended)) {}
 
-  static std::shared_ptr<Call> begin(grpc::GenericStub& stub, bool in_bursts, Received received, Ended ended) {
-    auto call = std::make_shared<Call>(in_bursts, std::move(received), std::move(ended));
+  static std::shared_ptr<Call> begin(std::shared_ptr<grpc::Channel> channel, grpc::GenericStub& stub, bool in_bursts,
+                                     Received received, Ended ended) {
+    auto call = std::make_shared<Call>(std::move(channel), in_bursts, std::move(received), std::move(ended));
     call->self_ = call;
     stub.PrepareBidiStreamingCall(&call->context_, in_bursts ? burst_method : single_method, grpc::StubOptions(),
                                   call.get());
@@ -195,6 +196,8 @@ class Call final : public Stream {
     ended_(status);
   }
 
+  // Outlives the context, which has it too: ThreadSanitizer does not see gRPC give up the last of them.
+  const std::shared_ptr<grpc::Channel> channel_;
   const bool in_bursts_;
   const Received received_;
   const Ended ended_;
@@ -313,7 +316,7 @@ void NodeLink::State::open_streams() {
   const bool in_bursts = health.has_bursts;
   const auto begin = [&](bool is_of_publishes) {
     return Call::begin(
-        *stub, in_bursts,
+        channel, *stub, in_bursts,
         [this, in_bursts, is_of_publishes](const auto& slice) { on_responses(in_bursts, is_of_publishes, slice); },
         [this](const auto& status) { on_ended(status); });
   };
