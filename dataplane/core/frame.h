@@ -14,6 +14,8 @@ namespace corelay::dataplane {
 
 enum class FrameKind : std::uint8_t { announce = 1, coded = 2, feedback = 3, single = 4, probe = 5 };
 enum class CodedForm : std::uint8_t { vector = 0, seed = 1, systematic = 2 };
+/// Of a coded frame on its way through two hops to all members of a topic.
+enum class Hop : std::uint8_t { none = 0, first = 1, second = 2 };
 enum class StatusState : std::uint8_t { wanting = 0, full = 1, unknown = 2, refused = 3 };
 
 inline constexpr std::size_t frame_prefix_bytes = 24;   // of announce, coded and single
@@ -34,6 +36,7 @@ inline constexpr std::uint8_t hops_wire_max = 15;
 [[nodiscard]] std::optional<FrameKind> frame_kind(Bytes frame) noexcept;
 
 struct AnnounceFrame {
+  bool is_spread = false;  // the message goes to all members in two hops
   std::uint32_t sequence = 0;
   std::uint16_t first_digest = 0;
   std::uint16_t digest_count = 0;
@@ -46,6 +49,7 @@ std::size_t write_announce(const AnnounceFrame& announce, std::uint8_t* out) noe
 
 struct CodedFrame {
   CodedForm form = CodedForm::vector;
+  Hop hop = Hop::none;
   std::uint16_t generation = 0;
   std::uint32_t sequence = 0;
   MessageTag tag{};
