@@ -164,7 +164,7 @@ class Peers {
   bool is_two_hop_;
   boost::asio::steady_timer members_due_;
   bool is_members_due_ = false;
-  std::map<std::string, std::set<dataplane::PeerIndex>> members_;  // of each topic with a route, as told to the data plane
+  std::map<std::string, std::set<dataplane::PeerIndex>> members_;  // of topics with a route, as the data plane knows
   std::unordered_map<libp2p::PeerId, PeerPtr, libp2p::PeerIdHash> peers_;
   PeerIndexes indexes_;
   std::uint32_t last_key_id_ = 0;

@@ -36,12 +36,12 @@ inline constexpr std::uint8_t hops_wire_max = 15;
 [[nodiscard]] std::optional<FrameKind> frame_kind(Bytes frame) noexcept;
 
 struct AnnounceFrame {
-  bool is_spread = false;  // the message goes to all members in two hops
   std::uint32_t sequence = 0;
   std::uint16_t first_digest = 0;
   std::uint16_t digest_count = 0;
   Bytes header;   // encoded signed header
   Bytes digests;  // 16 bytes each
+  bool is_spread = false;  // the message goes to all members in two hops
 };
 [[nodiscard]] std::optional<AnnounceFrame> parse_announce(Bytes frame) noexcept;
 /// Writes at `out` (24 + header + digests bytes) and returns the frame's length.
@@ -49,12 +49,12 @@ std::size_t write_announce(const AnnounceFrame& announce, std::uint8_t* out) noe
 
 struct CodedFrame {
   CodedForm form = CodedForm::vector;
-  Hop hop = Hop::none;
   std::uint16_t generation = 0;
   std::uint32_t sequence = 0;
   MessageTag tag{};
   std::uint64_t seed = 0;  // seed or shard index; unused for vector
   Bytes row;               // everything after the 24-byte prefix: packed vector || payload, or 8 bytes || payload
+  Hop hop = Hop::none;
 };
 /// Needs no geometry: splitting `row` is the receiver's, who knows k (row_size below).
 [[nodiscard]] std::optional<CodedFrame> parse_coded(Bytes frame) noexcept;

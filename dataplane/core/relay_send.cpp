@@ -165,7 +165,8 @@ bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t 
   for (std::size_t i = 0; i < copies; ++i) {
     if (!peer.link.has_log_room()) return false;
     std::array<std::uint8_t, frame_bytes_max> digests;
-    AnnounceFrame announce = announce_of(message, (i % frames) * digests_each, is_list_true ? digests_each : 0, digests);
+    const std::size_t most = is_list_true ? digests_each : 0;
+    AnnounceFrame announce = announce_of(message, (i % frames) * digests_each, most, digests);
     const std::size_t bytes = frame_prefix_bytes + message.header_bytes + announce.digests.size();
     announce.sequence =
         peer.link.on_sent(now, {slot, message.epoch, 0, static_cast<std::uint16_t>(bytes), f,

@@ -87,7 +87,7 @@ struct TwoHop {
   Members told;
   PeerIndex turn = 0;               // who gets the next packet that is to be passed on
   std::uint32_t given = 0;          // such packets sent,
-  std::uint32_t wanted = 0;         // of so many, and one more for each that was lost
+  std::uint32_t wanted = 0;         // of so many, and two more for each that was lost
   std::uint32_t cycle = 1;          // packets until members and generations meet again in the same order
   std::uint32_t passed_on = 0;      // packets taken to be passed on here,
   std::uint32_t passed_on_max = 0;  // so many at most

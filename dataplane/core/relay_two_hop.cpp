@@ -1,7 +1,7 @@
 // Messages to a known membership: RelayParams::router is two_hop, and control has named the members of the topic.
 //
-// The publisher tells all members of a message, then sends each coded packet of it to one member, in turn: the shards as
-// they are first, then combinations. Who gets such a packet passes it on, as it came, to all other members: from the
+// The publisher tells all members of a message, then sends each coded packet of it to one member, in turn: the shards
+// as they are first, then combinations. Who gets such a packet passes it on, as it came, to all other members: from the
 // publisher to everybody are two hops, and every member's uplink carries its part. A member takes a place in no flow by
 // that, so there may be many more of them than next hops. Nobody asks for anything while the message comes by itself.
 // What is missing then, because it was lost, or given to a member that passes nothing on, or since the publisher went,
@@ -156,7 +156,7 @@ void Relay::State::on_member_frame_ended(const SentFrame& frame, PeerIndex peer,
     way.told.clear(peer);
     way.untold.set(peer);
   } else if (way.wanted < message.shards() * wanted_factor) {
-    ++way.wanted;
+    way.wanted += 2;  // as many are lost on the second hop, where nobody sends them again
   }
   list_spread(frame.message);
 }
@@ -214,9 +214,9 @@ bool Relay::State::tell_untold(Instant now, std::uint32_t slot, Outbox& out) noe
     if (made.frame == nullptr) {
       // Part of a list would only stand in the way of a whole one.
       std::array<std::uint8_t, frame_bytes_max> digests;
-      const std::size_t room = params.path_mtu_bytes - datagram_overhead_bytes - frame_prefix_bytes - message.header_bytes;
+      const std::size_t used = datagram_overhead_bytes + frame_prefix_bytes + message.header_bytes;
       const bool is_list_true = message.is_own || message.is_list_right || message.state == MessageState::complete;
-      const bool has_list = is_list_true && message.header.generations * sizeof(Digest) <= room;
+      const bool has_list = is_list_true && used + message.header.generations * sizeof(Digest) <= params.path_mtu_bytes;
       made.frame = out.take_frame();
       const AnnounceFrame announce = announce_of(message, 0, has_list ? message.header.generations : 0, digests);
       made.bytes = made.charged = static_cast<std::uint16_t>(write_announce(announce, made.frame));
