@@ -103,7 +103,8 @@ TEST(Node, AKnownMembershipIsServedInTwoHops) {
         [&] { return node->on_control([&] { return (*node)->peers().mesh().topic_peers("demo").size() == 5; }); }));
   }
   const auto passed_on = [&](TestNode& node) {
-    return node.on_control([&] { return node->dataplane().counters(0).value(dataplane::Counter::tx_second_hop_total); });
+    return node.on_control(
+        [&] { return node->dataplane().counters(0).value(dataplane::Counter::tx_second_hop_total); });
   };
   // Members are told to the data plane a moment after they are known.
   std::size_t messages = 0;
