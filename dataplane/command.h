@@ -16,6 +16,7 @@ namespace corelay::dataplane {
 using PeerIndex = std::uint16_t;
 inline constexpr PeerIndex peer_none = 0xffff;
 inline constexpr std::size_t next_hops_max = 64;
+inline constexpr std::size_t members_max = 1024;
 
 /// Where a peer's lane 0 receives; lane n is `port` + n. IPv4 addresses are held as IPv4-mapped IPv6.
 struct Endpoint {
@@ -46,6 +47,14 @@ struct RouteSet {
   std::array<PeerIndex, next_hops_max> next_hops{};
 };
 
+/// For the two-hop router: a peer, of an index below members_max, takes part in a topic that has a route, or no longer
+/// does. PeerDown takes a peer out of all topics, RouteClear all peers out of one; RouteSet leaves members as they are.
+struct MemberSet {
+  TopicHash topic = 0;
+  PeerIndex peer = peer_none;
+  bool is_member = false;
+};
+
 /// Nobody here takes part in the topic any more.
 struct RouteClear {
   TopicHash topic = 0;
@@ -66,6 +75,6 @@ struct SetTrace {
   bool on = false;
 };
 
-using Command = std::variant<PeerUp, PeerDown, RouteSet, RouteClear, Publish, Release, SetTrace>;
+using Command = std::variant<PeerUp, PeerDown, RouteSet, MemberSet, RouteClear, Publish, Release, SetTrace>;
 
 }  // namespace corelay::dataplane

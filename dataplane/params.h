@@ -15,6 +15,15 @@ struct WireParams {
   std::uint32_t message_bytes_max = 16u << 20;     // largest payload
 };
 
+/// How messages of several shards reach their topic.
+enum class Router : std::uint8_t {
+  mesh,     // through a few neighbours, each recoding
+  two_hop,  // from the publisher by way of each member to all others; the mesh fills gaps (core/relay_two_hop.cpp)
+};
+
+/// RelayParams::start_mult of the two-hop router, unless told otherwise: packets that are passed on, in messages.
+inline constexpr double two_hop_start_mult = 1.25;
+
 /// One relay core.
 struct RelayParams {
   WireParams wire;
@@ -35,7 +44,8 @@ struct RelayParams {
   Duration publish_hold = seconds(30);      // a message waits this long for its first next hop
   double redundancy = 0.05;                 // epsilon of the wants: asked for beyond what is missing
   double forward_threshold = 0.0;           // share of k a relay must hold before it recodes; 0 = from the first packet
-  double start_mult = 1.0;                  // unsolicited start allowance over all next hops, in messages
+  Router router = Router::mesh;
+  double start_mult = 1.0;                  // sent unasked by a publisher, over all next hops or members, in messages
   bool verify_before_forward = true;        // false: relay singles and open messages before the signature check
   std::uint64_t rate_bytes_per_second_max = 0;  // pacing cap over all peers; 0 = none
   std::uint16_t cell_shard_bytes = 1472;    // room for one shard in a cell: a multiple of 64, none is longer

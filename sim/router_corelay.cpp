@@ -1,5 +1,6 @@
 // Corelay's own relay: the daemon's Relay at every node of the mesh. This does what an lcore does
-// around it, and holds no protocol of its own.
+// around it, and holds no protocol of its own. With the two-hop router every node has a session with
+// every other, and its number is its peer index there; the mesh is the same as without.
 //
 // Shards may be carried short: the header says k and generations as they are but 64 bytes a shard,
 // and the rest of each coded frame is charged to links and pacing
@@ -84,7 +85,7 @@ class DatagramPool {
 
 class CorelayRouter final : public Router {
  public:
-  explicit CorelayRouter(Network& network);
+  CorelayRouter(Network& network, dataplane::Router router);
   void publish(std::uint32_t message) override;
   void on_event(const Event& event) override;
   void on_node_down(NodeId n) override;
@@ -101,10 +102,25 @@ class CorelayRouter final : public Router {
     std::vector<dataplane::Blame> blames;         // a neighbour
   };
 
+  [[nodiscard]] bool is_two_hop() const noexcept {
+    return params_.router == dataplane::Router::two_hop;
+  }
+  [[nodiscard]] std::size_t peer_count(NodeId n) const noexcept {
+    return is_two_hop() ? net_.scenario.nodes : net_.topology.neighbours(n).size();
+  }
+  /// Who `n` knows as peer `peer`, and what `n` is to it.
+  [[nodiscard]] NodeId node_of(NodeId n, std::size_t peer) const noexcept {
+    return is_two_hop() ? static_cast<NodeId>(peer) : net_.topology.neighbours(n)[peer];
+  }
+  [[nodiscard]] std::uint16_t peer_at(NodeId n, std::size_t peer) const noexcept {
+    return is_two_hop() ? static_cast<std::uint16_t>(n) : net_.topology.back_slot(n, peer);
+  }
+
   void prepare();
   void start(NodeId n);
   void command(NodeId n, const dataplane::Command& what);
   void set_route(NodeId n);
+  void add_member(NodeId n, std::size_t peer);
   void drain(NodeId n);
   void settle(NodeId n);
   void transmit(NodeId n, const dataplane::TxItem& item);
@@ -134,17 +150,19 @@ class CorelayRouter final : public Router {
   std::uint64_t wrong_ = 0, evicted_polluters_ = 0, evicted_honest_ = 0, altered_frames_ = 0;
 };
 
-CorelayRouter::CorelayRouter(Network& network) : net_(network), params_(network.scenario.relay) {
+CorelayRouter::CorelayRouter(Network& network, dataplane::Router router)
+    : net_(network), params_(network.scenario.relay) {
   CHECK(sodium_init() >= 0);
+  params_.router = router;
+  if (is_two_hop() && params_.start_mult == 1.0) params_.start_mult = dataplane::two_hop_start_mult;
   prepare();
   const PropagationScenario& plan = net_.scenario;
-  std::size_t degree = 1;
-  for (NodeId n = 0; n < plan.nodes; ++n)
-    degree = std::max(degree, net_.topology.neighbours(n).size());
+  std::size_t peers = 1;
+  for (NodeId n = 0; n < plan.nodes; ++n) peers = std::max(peers, peer_count(n));
   const dataplane::MessageHeader& header = prepared_.front().header;
   // Room for the messages under way and those of the round before; older ones make room.
   const std::size_t alive = plan.publishers * 2 + 2;
-  params_.peers_max = degree;
+  params_.peers_max = peers;
   // One neighbour may open no more than half of what there is.
   params_.messages_max = params_.large_messages_max = 2 * std::min(alive, prepared_.size());
   params_.generations_max = params_.messages_max * header.generations;
@@ -153,10 +171,12 @@ CorelayRouter::CorelayRouter(Network& network) : net_(network), params_(network.
   params_.seen_max = std::max<std::size_t>(64, prepared_.size() * 2);
   params_.topics_max = 2;
   params_.link_frames_max = plan.nodes > 2000 ? 256 : 1024;  // memory
+  if (is_two_hop()) params_.link_frames_max = 128;           // for each pair of nodes
   nodes_.resize(plan.nodes);
   for (NodeId n = 0; n < plan.nodes; ++n) {
-    nodes_[n].is_cut.assign(net_.topology.neighbours(n).size(), 0);
-    nodes_[n].blames.assign(net_.topology.neighbours(n).size(), {});
+    nodes_[n].is_cut.assign(peer_count(n), 0);
+    nodes_[n].blames.assign(peer_count(n), {});
+    if (is_two_hop()) nodes_[n].is_cut[n] = 1;  // to itself
   }
   for (NodeId n = 0; n < plan.nodes; ++n) start(n);
 }
@@ -234,12 +254,19 @@ void CorelayRouter::start(NodeId n) {
     dataplane::PeerUp up;
     up.peer = static_cast<PeerIndex>(slot);
     up.path_mtu_bytes = params_.path_mtu_bytes;
-    const NodeId other = net_.topology.neighbours(n)[slot];
+    const NodeId other = node_of(n, slot);
     up.rtt = net_.topology.delay(n, other) + net_.topology.delay(other, n);
     command(n, up);
   }
   set_route(n);
+  for (std::size_t peer = 0; is_two_hop() && peer < node.is_cut.size(); ++peer) {
+    if (node.is_cut[peer] == 0) add_member(n, peer);
+  }
   settle(n);
+}
+
+void CorelayRouter::add_member(NodeId n, std::size_t peer) {
+  command(n, dataplane::MemberSet{dataplane::topic_hash(topic), static_cast<PeerIndex>(peer), true});
 }
 
 void CorelayRouter::set_route(NodeId n) {
@@ -247,9 +274,11 @@ void CorelayRouter::set_route(NodeId n) {
   dataplane::RouteSet route;
   route.topic = dataplane::topic_hash(topic);
   route.deliver = true;
-  for (std::size_t slot = 0; slot < node.is_cut.size(); ++slot) {
-    if (node.is_cut[slot] == 0 && route.count < dataplane::next_hops_max)
-      route.next_hops[route.count++] = static_cast<PeerIndex>(slot);
+  const auto neighbours = net_.topology.neighbours(n);
+  for (std::size_t slot = 0; slot < neighbours.size(); ++slot) {
+    const std::size_t peer = is_two_hop() ? neighbours[slot] : slot;
+    if (node.is_cut[peer] == 0 && route.count < dataplane::next_hops_max)
+      route.next_hops[route.count++] = static_cast<PeerIndex>(peer);
   }
   command(n, route);
 }
@@ -356,14 +385,14 @@ void CorelayRouter::transmit(NodeId n, const dataplane::TxItem& item) {
   if (topology.is_polluter(n)) frame = altered(frame);
   const std::size_t elided = kind == FrameKind::coded ? params_.shard_bytes_elided : 0;
   const std::size_t bytes = frame.size() + elided + packet_overhead_bytes;
-  const NodeId to = topology.neighbours(n)[item.peer];
+  const NodeId to = node_of(n, item.peer);
   Instant arrives{};
   if (!net_.send(n, to, bytes, arrives)) return;
   under_way_bytes_ += bytes;
   const std::uint32_t d = pool_.take(frame.size());
   pool_[d] = {n,
               to,
-              topology.back_slot(n, item.peer),
+              peer_at(n, item.peer),
               static_cast<std::uint16_t>(frame.size()),
               static_cast<std::uint32_t>(bytes),
               nodes_[to].life};
@@ -460,9 +489,9 @@ void CorelayRouter::on_fault(NodeId n, const dataplane::PeerFaulted& fault) {
   const PropagationScenario& plan = net_.scenario;
   const double score = node.blames[peer].add(net_.now(), fault.fault, plan.evict_half_life_ms / 1e3);
   if (score <= plan.evict_score) return;
-  const NodeId other = net_.topology.neighbours(n)[peer];
+  const NodeId other = node_of(n, peer);
   ++(net_.topology.is_polluter(other) ? evicted_polluters_ : evicted_honest_);
-  const std::uint16_t back = net_.topology.back_slot(n, peer);
+  const std::uint16_t back = peer_at(n, peer);
   cut(n, peer);
   net_.call_at(net_.now() + net_.topology.delay(n, other), [this, other, back] {
     if (nodes_[other].relay == nullptr) return;
@@ -484,31 +513,33 @@ void CorelayRouter::on_node_down(NodeId n) {
   const std::uint32_t life = nodes_[n].life;
   net_.call_at(net_.now() + notice, [this, n, life] {
     if (nodes_[n].life != life) return;
-    const auto peers = net_.topology.neighbours(n);
-    for (std::size_t slot = 0; slot < peers.size(); ++slot) {
-      if (nodes_[peers[slot]].relay == nullptr) continue;
-      cut(peers[slot], net_.topology.back_slot(n, slot));
-      settle(peers[slot]);
+    for (std::size_t slot = 0; slot < peer_count(n); ++slot) {
+      const NodeId other = node_of(n, slot);
+      if (other == n || nodes_[other].relay == nullptr) continue;
+      cut(other, peer_at(n, slot));
+      settle(other);
     }
   });
 }
 
 void CorelayRouter::on_node_up(NodeId n) {
   Node& node = nodes_[n];
-  const auto peers = net_.topology.neighbours(n);
-  for (std::size_t slot = 0; slot < peers.size(); ++slot) {
-    const std::size_t back = net_.topology.back_slot(n, slot);
-    Node& other = nodes_[peers[slot]];
+  for (std::size_t slot = 0; slot < peer_count(n); ++slot) {
+    const NodeId there = node_of(n, slot);
+    if (there == n) continue;
+    const std::size_t back = peer_at(n, slot);
+    Node& other = nodes_[there];
     node.is_cut[slot] = other.relay == nullptr ? 1 : 0;
     if (other.relay == nullptr) continue;
-    cut(peers[slot], back);  // if the time was too short for it to notice
+    cut(there, back);  // if the time was too short for it to notice
     other.is_cut[back] = 0;
     dataplane::PeerUp up;
     up.peer = static_cast<PeerIndex>(back);
     up.path_mtu_bytes = params_.path_mtu_bytes;
-    command(peers[slot], up);
-    set_route(peers[slot]);
-    settle(peers[slot]);
+    command(there, up);
+    set_route(there);
+    if (is_two_hop()) add_member(there, back);
+    settle(there);
   }
   start(n);
 }
@@ -548,7 +579,11 @@ void CorelayRouter::finish(PropagationResult& result) {
 }  // namespace
 
 std::unique_ptr<Router> make_corelay_router(Network& network) {
-  return std::make_unique<CorelayRouter>(network);
+  return std::make_unique<CorelayRouter>(network, dataplane::Router::mesh);
+}
+
+std::unique_ptr<Router> make_corelay_two_hop(Network& network) {
+  return std::make_unique<CorelayRouter>(network, dataplane::Router::two_hop);
 }
 
 }  // namespace corelay::sim

@@ -7,6 +7,8 @@ namespace corelay::sim {
 std::span<const RouterEntry> router_entries() {
   static const std::array entries{
       RouterEntry{"corelay", "this product's relay and mesh", make_corelay_router},
+      RouterEntry{"corelay-two-hop", "the same with router = \"two-hop\": all nodes are members",
+                  make_corelay_two_hop},
       RouterEntry{"gossipsub-v1.1", "copies to all mesh peers at once, each a share of the uplink",
                   make_gossip_v11},
       RouterEntry{"gossipsub-v1.1-seq", "v1.1, one copy after the other",

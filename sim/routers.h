@@ -22,6 +22,7 @@ struct RouterEntry {
 [[nodiscard]] std::span<const RouterEntry> router_entries();
 
 [[nodiscard]] std::unique_ptr<Router> make_corelay_router(Network& network);
+[[nodiscard]] std::unique_ptr<Router> make_corelay_two_hop(Network& network);
 [[nodiscard]] std::unique_ptr<Router> make_gossip_v11(Network& network);
 [[nodiscard]] std::unique_ptr<Router> make_gossip_v11_sequential(Network& network);
 [[nodiscard]] std::unique_ptr<Router> make_gossip_v12(Network& network);

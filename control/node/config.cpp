@@ -8,6 +8,9 @@
 namespace corelay::node {
 namespace {
 
+constexpr std::uint32_t long_logs_max = 256;
+constexpr std::uint16_t short_log_frames = 1024;
+
 daemon::Schema schema() noexcept { return {config_fields(), "corelayd"}; }
 
 Expected<void> check_degrees(std::string_view section, std::uint32_t least, std::uint32_t target, std::uint32_t most) {
@@ -37,6 +40,17 @@ Expected<void> check_together(const NodeConfig& config) {
   if (config.relay.shard_mult != 0 && config.relay.shard_mult < 1) {
     return invalid(
         fmt::format("relay.shard_mult = {}: must be 0 (automatic) or from 1 to 16", config.relay.shard_mult));
+  }
+  if (config.relay.router == dataplane::Router::two_hop) {
+    if (config.relay.peers_max > dataplane::members_max) {
+      return invalid(fmt::format("relay.peers_max = {}: relay.router = \"two-hop\" holds {} members at most",
+                                 config.relay.peers_max, dataplane::members_max));
+    }
+    if (config.p2p.connections_max < config.relay.peers_max) {
+      return invalid(fmt::format("p2p.connections_max = {}: relay.router = \"two-hop\" connects to every member, up to "
+                                 "relay.peers_max = {}",
+                                 config.p2p.connections_max, config.relay.peers_max));
+    }
   }
   if (config.node.identity_dir.empty()) return invalid("node.identity_dir is empty: name a folder for p2p.key");
   return {};
@@ -76,6 +90,12 @@ dataplane::RelayParams relay_params(const NodeConfig& config) {
   params.publish_hold = dataplane::milliseconds(config.publish.hold_ms);
   params.redundancy = relay.redundancy;
   params.forward_threshold = relay.threshold;
+  params.router = relay.router;
+  if (relay.router == dataplane::Router::two_hop) {
+    params.start_mult = dataplane::two_hop_start_mult;
+    // A member's link carries its part of each message and no more: a thousand long logs would be much memory.
+    if (relay.peers_max > long_logs_max) params.link_frames_max = short_log_frames;
+  }
   if (relay.shard_mult != 0) params.start_mult = relay.shard_mult;
   params.verify_before_forward = relay.verify_before_forward;
   params.rate_bytes_per_second_max = relay.rate_bytes_per_second_max;

@@ -65,6 +65,7 @@ struct NodeConfig {
     std::uint16_t shard_factor = 0;
     double shard_mult = 0.0;
     double threshold = 0.0;
+    dataplane::Router router = dataplane::Router::mesh;
     std::uint32_t random_message_bytes = 512;
     double redundancy = 0.05;
     bool verify_before_forward = true;

@@ -13,6 +13,7 @@ using daemon::names_of;
 using daemon::reference;
 
 constexpr std::array<std::string_view, 2> mode_names{"optimum", "gossipsub"};
+constexpr std::array<std::string_view, 2> router_names{"mesh", "two-hop"};
 constexpr std::array<std::string_view, 3> backend_names{"auto", "uring", "socket"};
 constexpr std::array<std::string_view, 2> idle_names{"polite", "spin"};
 
@@ -21,6 +22,7 @@ constexpr double any_max = 4294967295.0;
 constexpr double bytes_max = 64.0 * 1024 * 1024 * 1024;
 
 FieldRef reference(NodeMode& value) { return names_of(value, mode_names); }
+FieldRef reference(dataplane::Router& value) { return names_of(value, router_names); }
 FieldRef reference(dataplane::BackendChoice& value) { return names_of(value, backend_names); }
 FieldRef reference(dataplane::IdleMode& value) { return names_of(value, idle_names); }
 
@@ -59,6 +61,7 @@ const auto fields = std::to_array<FieldInfo>({
     FIELD(relay, shard_factor, "OPTIMUM_SHARD_FACTOR", 0, 128),
     FIELD(relay, shard_mult, "OPTIMUM_SHARD_MULT", 0, 16),
     FIELD(relay, threshold, "OPTIMUM_THRESHOLD", 0, 1),
+    FIELD(relay, router, "", 0, 0),
     FIELD(relay, random_message_bytes, "OPTIMUM_RANDOM_MSG_SIZE", 0, dataplane::message_bytes_limit),
     FIELD(relay, redundancy, "", 0, 4),
     FIELD(relay, verify_before_forward, "", 0, 0),

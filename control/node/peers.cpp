@@ -32,6 +32,7 @@ mesh::MeshParams mesh_params(const NodeConfig& config) {
   to.degree_min = from.degree_min;
   to.degree_max = from.degree_max;
   to.connections_target = from.connections_target;
+  if (config.relay.router == dataplane::Router::two_hop) to.connections_target = config.relay.peers_max;
   to.connections_max = config.relay.peers_max;
   to.heartbeat = milliseconds(from.heartbeat_ms);
   to.prune_backoff = milliseconds(from.prune_backoff_ms);
@@ -68,6 +69,8 @@ Peers::Peers(boost::asio::io_context& io, libp2p::Host& host, CommandQueue& comm
       traced_(std::move(traced)),
       mesh_(mesh_params(config), host.peer_id().text(), std::move(own_addresses), random_seed()),
       tick_(io),
+      is_two_hop_(config.relay.router == dataplane::Router::two_hop),
+      members_due_(io),
       indexes_(config.relay.peers_max, config.dataplane.lanes),
       exchange_rates_(config.session.exchanges_per_minute_max, std::size_t{4} * config.relay.peers_max),
       address_swaps_(swap_window, log_lines_max),
@@ -92,6 +95,7 @@ void Peers::start(const std::vector<libp2p::Multiaddr>& bootstrap) {
 void Peers::stop() {
   is_stopped_ = true;
   tick_.cancel();
+  members_due_.cancel();
   const auto leaving = std::move(peers_);
   peers_.clear();
   for (const auto& [id, peer] : leaving) {

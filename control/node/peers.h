@@ -14,7 +14,9 @@
 #include <deque>
 #include <functional>
 #include <unordered_map>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -134,6 +136,8 @@ class Peers {
   void accept_mesh_stream(libp2p::StreamPtr stream);
   void read_control(const PeerPtr& peer, const libp2p::StreamPtr& stream);
   void schedule_tick();
+  void schedule_members();
+  void update_members();
 
   // sessions (peers_session.cpp)
   void open_session(const PeerPtr& peer, bool is_rekey);
@@ -157,6 +161,10 @@ class Peers {
   bool is_stopped_ = false;
   boost::asio::steady_timer tick_;
   dataplane::Instant tick_at_ = dataplane::never;
+  bool is_two_hop_;
+  boost::asio::steady_timer members_due_;
+  bool is_members_due_ = false;
+  std::map<std::string, std::set<dataplane::PeerIndex>> members_;  // of topics with a route, as the data plane knows
   std::unordered_map<libp2p::PeerId, PeerPtr, libp2p::PeerIdHash> peers_;
   PeerIndexes indexes_;
   std::uint32_t last_key_id_ = 0;

@@ -10,6 +10,7 @@ namespace corelay::node {
 namespace {
 
 constexpr std::size_t unsent_bytes_max = 4u << 20;
+constexpr std::chrono::milliseconds members_pause{50};  // what changes within it is told at once
 
 }  // namespace
 
@@ -30,6 +31,37 @@ void Peers::with_mesh(Call call) {
     is_acting_ = false;
   }
   schedule_tick();
+  if (is_two_hop_) schedule_members();
+}
+
+void Peers::schedule_members() {
+  if (is_members_due_ || is_stopped_) return;
+  is_members_due_ = true;
+  members_due_.expires_after(members_pause);
+  members_due_.async_wait([this](const boost::system::error_code& error) {
+    is_members_due_ = false;
+    if (!error && !is_stopped_) update_members();
+  });
+}
+
+/// Tells the data plane who became, or no longer is, a member of each topic with a route: all who subscribe and have a
+/// session.
+void Peers::update_members() {
+  for (auto& [topic, known] : members_) {
+    std::set<dataplane::PeerIndex> now;
+    for (const std::string& name : mesh_.topic_peers(topic)) {
+      const auto peer = find(name);
+      if (peer && peer->has_session) now.insert(peer->index);
+    }
+    const auto hash = topic_hash(topic);
+    for (const auto index : known) {
+      if (!now.contains(index)) commands_.all(dataplane::MemberSet{hash, index, false});
+    }
+    for (const auto index : now) {
+      if (!known.contains(index)) commands_.all(dataplane::MemberSet{hash, index, true});
+    }
+    known = std::move(now);
+  }
 }
 
 void Peers::start_mesh(const std::vector<libp2p::Multiaddr>& bootstrap) {
@@ -69,6 +101,7 @@ void Peers::act(const mesh::MeshAction& action) {
     install_route(*route);
   } else if (const auto* removed = std::get_if<mesh::RouteRemoved>(&action)) {
     commands_.all(dataplane::RouteClear{topic_hash(removed->topic)});
+    members_.erase(removed->topic);
   } else if (const auto* traced = std::get_if<mesh::Traced>(&action)) {
     if (traced_) traced_(*traced);
   }
@@ -151,6 +184,7 @@ void Peers::install_route(const mesh::RouteChanged& route) {
     set.next_hops[set.count++] = peer->index;
   }
   commands_.all(set);
+  if (is_two_hop_) members_.try_emplace(route.topic);
 }
 
 void Peers::send_control(const std::string& name, std::vector<std::uint8_t> bytes) {

@@ -130,6 +130,7 @@ void Peers::end_session(const PeerPtr& peer) {
   --sessions_;
   tell_mesh_session(peer);
   commands_.all(dataplane::PeerDown{peer->index});
+  for (auto& [topic, known] : members_) known.erase(peer->index);
   indexes_.leave(peer->index);
   peer->index = dataplane::peer_none;
 }

@@ -64,9 +64,10 @@ std::optional<FrameKind> frame_kind(Bytes frame) noexcept {
 }
 
 std::optional<AnnounceFrame> parse_announce(Bytes frame) noexcept {
-  if (!is_kind(frame, FrameKind::announce, frame_prefix_bytes) || frame[1] != 0) return std::nullopt;
+  if (!is_kind(frame, FrameKind::announce, frame_prefix_bytes) || frame[1] > 1) return std::nullopt;
   if (!all_zero(frame.subspan(12, 12))) return std::nullopt;
   AnnounceFrame announce;
+  announce.is_spread = frame[1] != 0;
   announce.first_digest = load_le<std::uint16_t>(&frame[2]);
   announce.sequence = load_le<std::uint32_t>(&frame[4]);
   announce.digest_count = load_le<std::uint16_t>(&frame[8]);
@@ -86,6 +87,7 @@ std::size_t write_announce(const AnnounceFrame& announce, std::uint8_t* out) noe
   CHECK(header_bytes_fit(announce.header.size()));
   std::memset(out, 0, frame_prefix_bytes);
   out[0] = static_cast<std::uint8_t>(FrameKind::announce);
+  out[1] = announce.is_spread ? 1 : 0;
   store_le(out + 2, announce.first_digest);
   store_le(out + 4, announce.sequence);
   store_le(out + 8, announce.digest_count);
@@ -97,9 +99,13 @@ std::size_t write_announce(const AnnounceFrame& announce, std::uint8_t* out) noe
 
 std::optional<CodedFrame> parse_coded(Bytes frame) noexcept {
   if (!is_kind(frame, FrameKind::coded, frame_prefix_bytes)) return std::nullopt;
-  if (frame[1] > static_cast<std::uint8_t>(CodedForm::systematic)) return std::nullopt;
+  const std::uint8_t form = frame[1] & 0x0f;
+  const std::uint8_t hop = frame[1] >> 4;
+  if (form > static_cast<std::uint8_t>(CodedForm::systematic)) return std::nullopt;
+  if (hop > static_cast<std::uint8_t>(Hop::second)) return std::nullopt;
   CodedFrame coded;
-  coded.form = static_cast<CodedForm>(frame[1]);
+  coded.form = static_cast<CodedForm>(form);
+  coded.hop = static_cast<Hop>(hop);
   coded.generation = load_le<std::uint16_t>(&frame[2]);
   coded.sequence = load_le<std::uint32_t>(&frame[4]);
   coded.tag = load_tag(&frame[8]);
@@ -119,7 +125,8 @@ std::optional<CodedFrame> parse_coded(Bytes frame) noexcept {
 
 std::size_t write_coded_prefix(const CodedFrame& coded, std::uint8_t* out) noexcept {
   out[0] = static_cast<std::uint8_t>(FrameKind::coded);
-  out[1] = static_cast<std::uint8_t>(coded.form);
+  const unsigned hop = static_cast<unsigned>(coded.hop);
+  out[1] = static_cast<std::uint8_t>(hop << 4 | static_cast<unsigned>(coded.form));
   store_le(out + 2, coded.generation);
   store_le(out + 4, coded.sequence);
   copy(out + 8, coded.tag);

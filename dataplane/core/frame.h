@@ -14,6 +14,8 @@ namespace corelay::dataplane {
 
 enum class FrameKind : std::uint8_t { announce = 1, coded = 2, feedback = 3, single = 4, probe = 5 };
 enum class CodedForm : std::uint8_t { vector = 0, seed = 1, systematic = 2 };
+/// Of a coded frame on its way through two hops to all members of a topic.
+enum class Hop : std::uint8_t { none = 0, first = 1, second = 2 };
 enum class StatusState : std::uint8_t { wanting = 0, full = 1, unknown = 2, refused = 3 };
 
 inline constexpr std::size_t frame_prefix_bytes = 24;   // of announce, coded and single
@@ -39,6 +41,7 @@ struct AnnounceFrame {
   std::uint16_t digest_count = 0;
   Bytes header;   // encoded signed header
   Bytes digests;  // 16 bytes each
+  bool is_spread = false;  // the message goes to all members in two hops
 };
 [[nodiscard]] std::optional<AnnounceFrame> parse_announce(Bytes frame) noexcept;
 /// Writes at `out` (24 + header + digests bytes) and returns the frame's length.
@@ -51,6 +54,7 @@ struct CodedFrame {
   MessageTag tag{};
   std::uint64_t seed = 0;  // seed or shard index; unused for vector
   Bytes row;               // everything after the 24-byte prefix: packed vector || payload, or 8 bytes || payload
+  Hop hop = Hop::none;
 };
 /// Needs no geometry: splitting `row` is the receiver's, who knows k (row_size below).
 [[nodiscard]] std::optional<CodedFrame> parse_coded(Bytes frame) noexcept;

@@ -206,7 +206,7 @@ Instant Link::timer_at() const noexcept {
   return timer_base_ + std::min(timeout() * (std::int64_t{1} << doublings), seconds(1));
 }
 
-bool Link::on_received(Instant now, std::uint32_t wire_sequence) noexcept {
+bool Link::on_received(Instant now, std::uint32_t wire_sequence, Duration wait) noexcept {
   constexpr std::uint64_t span = 64 * 16;
   const auto ahead = static_cast<std::int32_t>(wire_sequence - static_cast<std::uint32_t>(highest_received_));
   const auto wide = static_cast<std::int64_t>(highest_received_) + ahead;
@@ -237,7 +237,7 @@ bool Link::on_received(Instant now, std::uint32_t wire_sequence) noexcept {
     word |= bit;
   }
   ++unacknowledged_;
-  want_feedback(unacknowledged_ >= feedback_every ? now : now + feedback_wait());
+  want_feedback(unacknowledged_ >= feedback_every ? now : now + wait);
   return true;
 }
 

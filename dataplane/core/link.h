@@ -149,7 +149,11 @@ class Link {
   // Receiving.
 
   /// Notes an arrived sequence. False when it is a repeat or too old to tell: the frame is then to be ignored.
-  [[nodiscard]] bool on_received(Instant now, std::uint32_t sequence) noexcept;
+  [[nodiscard]] bool on_received(Instant now, std::uint32_t sequence) noexcept {
+    return on_received(now, sequence, feedback_wait());
+  }
+  /// The same for a frame whose acknowledgement may wait so long.
+  [[nodiscard]] bool on_received(Instant now, std::uint32_t sequence, Duration wait) noexcept;
   [[nodiscard]] std::uint32_t highest_received() const noexcept {
     return static_cast<std::uint32_t>(highest_received_);
   }
@@ -162,6 +166,11 @@ class Link {
   /// How long feedback on what arrives may wait for more: a tenth of the round trip, 1 to 10 ms.
   [[nodiscard]] Duration feedback_wait() const noexcept {
     return std::clamp(smoothed_rtt_ / 10, milliseconds(1), milliseconds(10));
+  }
+  /// And on packets that members pass on, of which each brings few and loses what nobody sends again: a quarter of the
+  /// round trip, 1 to 25 ms.
+  [[nodiscard]] Duration member_feedback_wait() const noexcept {
+    return std::clamp(smoothed_rtt_ / 4, milliseconds(1), milliseconds(25));
   }
   /// A feedback frame is being written: returns its number.
   std::uint32_t on_feedback_sent() noexcept;

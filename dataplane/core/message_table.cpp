@@ -61,6 +61,7 @@ Opening MessageTable::open(Instant now, const MessageTag& tag, const MessageHead
   Message& message = messages_[slot];
   const std::uint32_t epoch = message.epoch + 1;
   static_cast<MessageFacts&>(message) = MessageFacts{};
+  message.flows[flow_members] = Flow{};
   message.is_live = true;
   message.epoch = epoch;
   message.tag = tag;
@@ -78,6 +79,7 @@ Opening MessageTable::open(Instant now, const MessageTag& tag, const MessageHead
       generation.held = generation.next_systematic = 0;
       generation.is_decoded = generation.is_decode_queued = generation.has_digest = generation.is_right = false;
       generation.source = flow_none;
+      generation.flows[flow_members] = {};
       generation.decoder.reset(header.k, {trackers_.get() + index * tracker_bytes_, tracker_bytes_});
       if (message.map == slot_none) {
         message.generation = index;

@@ -34,6 +34,10 @@ inline constexpr std::size_t flows_max = next_hops_max + 8;
 inline constexpr std::uint8_t flow_none = 0xff;
 static_assert(flows_max < flow_none);
 
+/// A place behind the flows for whoever sends without being one: members of the topic, in two hops. Its peer is the one
+/// whose frame is being taken; nothing is asked of it or sent by it.
+inline constexpr std::uint8_t flow_members = flows_max;
+
 /// Where a shard lives: up to 128 coefficients right before the payload, so that both are one row, the payload 64-byte
 /// aligned and cells an odd multiple of 64 bytes apart.
 inline constexpr std::size_t cell_coefficient_bytes = k_wire_max;
@@ -102,7 +106,7 @@ struct Generation {
   Instant source_at{};                // when it was named or brought something new last
   Instant source_since{};             // when it was named
   Digest digest{};
-  std::array<GenerationFlow, flows_max> flows{};
+  std::array<GenerationFlow, flows_max + 1> flows{};
 };
 
 /// For messages of several generations: their numbers, and their row lists for MessageView.
@@ -161,6 +165,8 @@ struct MessageFacts {
   bool is_careful = false;       // somebody spoils it: relay_vouched.cpp
   bool is_list_right = false;    // all digests are known, and as signed
   bool is_asked = false;         // a neighbour waits for checked generations of what nobody here reads
+  bool is_two_hop = false;       // it comes through two hops: relay_two_hop.cpp
+  bool is_patient = false;       // and nothing is asked for until patient_until
   std::uint8_t list_from = flow_none;  // whose digests are being taken
   Instant list_at{};             // when it gave some last
   Instant sources_at{};          // when sources were looked for last
@@ -193,6 +199,7 @@ struct MessageFacts {
   Instant refresh_at{};                     // when all of them hear again how much is missing
   Instant status_at = never;                // stall timer
   Duration status_wait{};
+  Instant patient_until{};
   const std::uint8_t* single_row = nullptr;
   const std::uint8_t* const* single_rows = nullptr;
   std::uint32_t older = slot_none;          // list of live messages by age
@@ -206,6 +213,8 @@ struct MessageFacts {
   [[nodiscard]] bool is_whole() const noexcept {
     return state == MessageState::complete || state == MessageState::carried;
   }
+  /// It comes by itself, and nothing is asked for.
+  [[nodiscard]] bool is_waiting() const noexcept { return is_patient && !is_careful && deficit != 0; }
   /// Something outside the relay still looks at it.
   [[nodiscard]] bool is_in_use() const noexcept {
     return is_held_by_control || is_delivery_pending || prepared != nullptr;
@@ -217,7 +226,7 @@ struct MessageFacts {
 
 /// A flow beyond flow_count is whatever it was: make_flow() starts it.
 struct Message : MessageFacts {
-  std::array<Flow, flows_max> flows{};
+  std::array<Flow, flows_max + 1> flows{};
 };
 
 /// What became of a request to open a message.

@@ -10,10 +10,13 @@ namespace corelay::dataplane {
 namespace {
 
 constexpr Duration housekeep_every = milliseconds(5);
+constexpr Duration spread_again = milliseconds(1);  // no link to a member has room
 constexpr Duration announce_wait_min = milliseconds(50);
 constexpr Duration announce_wait_max = seconds(2);
 constexpr Duration status_wait_max = seconds(1);
 constexpr std::size_t condemned_max = 4096;
+constexpr std::size_t member_queue_max = 1024;  // messages that wait for one peer, where there are very many peers
+constexpr std::size_t passed_on_max = 8192;     // packets that wait to be passed on
 constexpr std::size_t frames_each_tick = 32;  // a driver ticks so often after a burst
 
 /// Room for outcomes of commands; a relay with small tables needs less.
@@ -45,7 +48,14 @@ Relay::State::State(const RelayParams& relay_params, std::uint64_t seed, Counter
       gone(relay_params.peers_max),
       soft_events(soft_events_max(relay_params)) {
   peers.reserve(params.peers_max);
-  for (std::size_t i = 0; i < params.peers_max; ++i) peers.emplace_back(params.messages_max, params.link_frames_max);
+  const bool is_mesh = params.router == Router::mesh;
+  const std::size_t queue_max = is_mesh ? params.messages_max * 2 : std::min(params.messages_max * 2, member_queue_max);
+  for (std::size_t i = 0; i < params.peers_max; ++i) peers.emplace_back(queue_max, params.link_frames_max);
+  if (!is_mesh) {
+    two_hops.resize(params.messages_max);
+    spreading.reserve(params.messages_max);
+    passed_on.resize(std::min(passed_on_max, params.cells_max));
+  }
   up_peers.reserve(params.peers_max);
   routes.reserve(params.topics_max);
   unsettled.reserve(params.messages_max);
@@ -115,6 +125,7 @@ void Relay::State::take(Instant now, const PeerUp& command) noexcept {
   peer.is_up = true;
   peer.right_owed = 0;
   peer.link.reset(now, command.rtt);
+  peer.passed_on = passed_on_end;
   up_peers.push_back(command.peer);
   peer.place_there = static_cast<std::uint8_t>(command.peer * 37);  // until it says
   place_peers();
@@ -143,6 +154,7 @@ void Relay::State::take(Instant now, const PeerDown& command) noexcept {
       const auto end = std::remove(route.next_hops.begin(), route.next_hops.begin() + route.count, command.peer);
       route.count = static_cast<std::uint8_t>(end - route.next_hops.begin());
     }
+    if (!two_hops.empty()) forget_member(command.peer);
     peer.is_up = false;
     peer.loss = 0;
     peer.urgent.clear();
@@ -167,7 +179,7 @@ void Relay::State::take(Instant, const RouteSet& command) noexcept {
     routes.push_back({});
     route = &routes.back();
   }
-  *route = {command.topic, command.deliver, command.count, command.next_hops};
+  *route = {command.topic, command.deliver, command.count, command.next_hops, route->members};
   for (std::uint32_t slot = messages.oldest(); slot != slot_none; slot = messages[slot].newer) {
     Message& message = messages[slot];
     if (message.topic != command.topic) continue;
@@ -243,7 +255,10 @@ void Relay::State::take(Instant now, const Publish& command) noexcept {
     CHECK(loads.push(slot));
   }
   if (known != slot_none) drop_rivals(now, slot);
-  if (const Route* route = find_route(message.topic); route != nullptr) join_flows(slot, *route, peer_none);
+  if (const Route* route = find_route(message.topic); route != nullptr) {
+    join_flows(slot, *route, peer_none);
+    if (!two_hops.empty() && !is_single) begin_spread(slot, *route);
+  }
   note_unsettled(slot);
 }
 
@@ -336,6 +351,11 @@ void Relay::State::keep_message(Instant now, std::uint32_t slot) noexcept {
     if (now - message.progress_at > params.incomplete_time) {
       counters.add(Counter::drop_incomplete_evicted_total);
       return close_message(slot);
+    }
+    if (message.is_waiting()) {
+      if (now < message.patient_until) return;
+      message.is_patient = false;
+      message.status_at = now;
     }
     if (now < message.status_at) return;
     if (!message.is_careful && !message.is_single) message.is_careful = is_left_to_suspects(now, message);
@@ -441,11 +461,12 @@ void Relay::State::update_deadline(Instant now, const Outbox& out) noexcept {
     return;
   }
   deadline = waiting_whole.is_empty() ? housekeep_at : std::min(housekeep_at, waiting_whole.front().at);
+  if (!spreading.empty()) deadline = std::min(deadline, rate_at > now ? rate_at : now + spread_again);
   for (const PeerIndex p : up_peers) {
     const Peer& peer = peers[p];
     deadline = std::min({deadline, peer.link.feedback_at(), peer.link.timer_at()});
     // Blocked by the window, the next acknowledgement wakes it; blocked by pacing, the clock does.
-    if (peer.bulk.is_empty()) continue;
+    if (peer.bulk.is_empty() && peer.passed_on == passed_on_end) continue;
     const Instant paced = std::max(peer.link.pace_at(), rate_at);
     if (paced > now) deadline = std::min(deadline, paced);
   }

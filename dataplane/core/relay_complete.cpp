@@ -205,6 +205,7 @@ void Relay::State::mend_wrong_bytes(Instant now, std::uint32_t slot) noexcept {
 /// The flow of the only neighbour that gave packets to a wrong generation; flow_none where several did: which one lied
 /// cannot be told then.
 std::uint8_t Relay::State::culprit_of(const Generation& generation, const Message& message) const noexcept {
+  if (generation.flows[flow_members].received != 0) return flow_none;
   std::uint8_t only = flow_none;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     if (generation.flows[f].received == 0) continue;

@@ -117,13 +117,15 @@ void Relay::State::on_announce(Instant now, PeerIndex from, Bytes bytes) noexcep
   }
   if (slot == slot_none) return;
   Message& message = messages[slot];
-  const std::uint8_t f = flow_for(message, from);
+  const bool is_untouched = !is_held && message.deficit == message.shards();
+  if (announce->is_spread && !message.is_two_hop && is_untouched && !two_hops.empty()) begin_two_hop(now, slot, from);
+  const std::uint8_t f = announce->is_spread ? flow_or_member(message, from) : flow_for(message, from);
   if (f == flow_none) return;
   if (!is_held) take_list(now, slot, f, *announce);
   message.flows[f].is_provider = true;
   message.flows[f].has_named = true;
   // A repeated announce means the sender does not know how we stand.
-  if (is_known) queue_status(now, slot, f, microseconds(200));
+  if (is_known && f != flow_members) queue_status(now, slot, f, microseconds(200));
 }
 
 void Relay::State::take_digests(Message& message, const AnnounceFrame& announce) noexcept {
@@ -140,11 +142,11 @@ void Relay::State::take_digests(Message& message, const AnnounceFrame& announce)
 void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
   const auto coded = parse_coded(bytes);
   if (!coded) return malformed(from);
-  if (!peers[from].link.on_received(now, coded->sequence)) {
-    return counters.add(Counter::drop_duplicate_frame_total);
-  }
+  Link& link = peers[from].link;
+  const Duration wait = coded->hop == Hop::second ? link.member_feedback_wait() : link.feedback_wait();
+  if (!link.on_received(now, coded->sequence, wait)) return counters.add(Counter::drop_duplicate_frame_total);
   counters.add(Counter::rx_coded_total);
-  peers[from].link.on_bulk_received();
+  if (coded->hop != Hop::second) link.on_bulk_received();
   const std::uint32_t slot = messages.find_for(coded->tag, from);
   if (slot == slot_none) {
     if (seen.contains(now, coded->tag)) {
@@ -166,21 +168,31 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     const bool is_whole = message.is_own || message.state == MessageState::complete;
     return queue_loose(now, from, coded->tag, is_whole ? StatusState::full : StatusState::unknown);
   }
-  const std::uint8_t f = flow_for(message, from);
+  const std::uint8_t f = coded->hop == Hop::none ? flow_for(message, from) : flow_or_member(message, from);
   if (f == flow_none) return;
   Flow& flow = message.flows[f];
   flow.is_provider = true;
   ++flow.received;
-  if (is_suspect(flow) && messages.generation(message, coded->generation).is_right) {
-    return examine(now, slot, f, *coded);
-  }
+  const Generation& generation = messages.generation(message, coded->generation);
+  const std::size_t held = generation.held;
+  // What is passed on, nobody vouches for.
+  if (coded->hop == Hop::none && is_suspect(flow) && generation.is_right) return examine(now, slot, f, *coded);
   if (message.deficit == 0) {
     counters.add(Counter::rx_coded_after_complete_total);
     trace(message, from, ShardTrace::after_complete);
-    return queue_status(now, slot, f, microseconds(0));
+    if (message.is_two_hop && coded->hop == Hop::first) note_passed_on(slot, from, *coded, held);
+    if (f != flow_members) return queue_status(now, slot, f, microseconds(0));
+    if (!message.is_two_hop) queue_loose(now, from, coded->tag, StatusState::full);
+    return;
   }
-  queue_status(now, slot, f, peers[from].link.feedback_wait());
+  // Who passes it on has not checked it.
+  if (message.is_careful && coded->hop == Hop::second) return counters.add(Counter::drop_unvouched_total);
+  if (f != flow_members) queue_status(now, slot, f, link.feedback_wait());
   absorb(now, slot, f, *coded);
+  if (!message.is_two_hop) return;
+  if (message.is_patient) extend_patience(now, message, from);
+  if (coded->hop == Hop::first) note_passed_on(slot, from, *coded, held);
+  if (message.deficit == 0) tell_members(now, slot);
 }
 
 void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const CodedFrame& coded) noexcept {
@@ -270,6 +282,7 @@ void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcep
 void Relay::State::on_frame_ended(Instant now, PeerIndex peer, const SentFrame& frame, bool is_acknowledged) noexcept {
   if (!is_acknowledged) counters.add(Counter::tx_lost_total);
   if (!messages.is_current(frame.message, frame.epoch)) return;
+  if (frame.flow == flow_members) return on_member_frame_ended(frame, peer, is_acknowledged);
   Message& message = messages[frame.message];
   Flow& flow = message.flows[frame.flow];
   if (flow.peer != peer) return;
@@ -316,6 +329,7 @@ void Relay::State::on_status(Instant now, PeerIndex from, const StatusFrame& sta
     return queue_loose(now, from, status.tag, was_here ? StatusState::refused : StatusState::unknown);
   }
   Message& message = messages[slot];
+  if (message.is_two_hop && take_member_status(slot, from, status.state)) return;
   const std::uint8_t f = flow_for(message, from);
   if (f == flow_none) return;
   Flow& flow = message.flows[f];

@@ -44,7 +44,8 @@ void write_vector(std::uint64_t seed, std::size_t k, std::uint8_t* out) noexcept
   codec::pack_coefficients({vector.data(), k}, out);
 }
 
-/// Packs the k coefficients before a payload, which stays where it is. Returns where the frame begins now.
+}  // namespace
+
 std::uint8_t* pack_vector(std::uint8_t* vector, std::size_t k) noexcept {
   std::array<std::uint8_t, vector_wire_bytes_max> packed;
   codec::pack_coefficients({vector, k}, packed.data());
@@ -54,12 +55,12 @@ std::uint8_t* pack_vector(std::uint8_t* vector, std::size_t k) noexcept {
   return to - frame_prefix_bytes;
 }
 
-}  // namespace
-
 void Relay::State::pump(Instant now, Outbox& out) noexcept {
   is_outbox_short = false;
   if (up_peers.empty()) return;
   first_peer = (first_peer + 1) % up_peers.size();
+  if (!two_hops.empty()) shared.fill({});
+  if (!spreading.empty()) spread_listed(now, out);
   nearest_rtt = {};
   bool is_publishing = false;
   for (std::size_t i = 0; i < up_peers.size(); ++i) {
@@ -79,6 +80,7 @@ void Relay::State::pump(Instant now, Outbox& out) noexcept {
     for (std::size_t i = 0; i < up_peers.size(); ++i) {
       const PeerIndex p = up_peers[(first_peer + i) % up_peers.size()];
       if (turns == 2 && is_far(p) != (turn == 1)) continue;
+      if (peers[p].passed_on != passed_on_end) send_passed_on(now, p, out);
       if (peers[p].bulk.is_empty()) {
         peers[p].link.on_idle();
       } else {
@@ -125,6 +127,25 @@ void Relay::State::send_urgent(Instant now, PeerIndex to, Outbox& out) noexcept 
   }
 }
 
+/// Of the digests, up to `most` from the first on.
+AnnounceFrame Relay::State::announce_of(const Message& message, std::size_t first, std::size_t most,
+                                        std::span<std::uint8_t> digests) noexcept {
+  std::size_t count = 0;
+  while (count < most && first + count < message.header.generations) {
+    const Generation& generation = messages.generation(message, first + count);
+    if (!generation.has_digest) break;
+    std::memcpy(digests.data() + count * sizeof(Digest), generation.digest.data(), sizeof(Digest));
+    ++count;
+  }
+  AnnounceFrame announce;
+  announce.is_spread = message.is_two_hop;
+  announce.first_digest = static_cast<std::uint16_t>(first);
+  announce.digest_count = static_cast<std::uint16_t>(count);
+  announce.header = {message.encoded_header.data(), message.header_bytes};
+  announce.digests = digests.first(count * sizeof(Digest));
+  return announce;
+}
+
 /// False, with the outbox or the log full, when it must be tried again.
 bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t f, Outbox& out) noexcept {
   Message& message = messages[slot];
@@ -144,19 +165,8 @@ bool Relay::State::send_announces(Instant now, std::uint32_t slot, std::uint8_t 
   for (std::size_t i = 0; i < copies; ++i) {
     if (!peer.link.has_log_room()) return false;
     std::array<std::uint8_t, frame_bytes_max> digests;
-    AnnounceFrame announce;
-    const std::size_t first = (i % frames) * digests_each;
-    std::size_t count = 0;
-    while (is_list_true && count < digests_each && first + count < message.header.generations) {
-      const Generation& generation = messages.generation(message, first + count);
-      if (!generation.has_digest) break;
-      std::memcpy(digests.data() + count * sizeof(Digest), generation.digest.data(), sizeof(Digest));
-      ++count;
-    }
-    announce.first_digest = static_cast<std::uint16_t>(first);
-    announce.digest_count = static_cast<std::uint16_t>(count);
-    announce.header = {message.encoded_header.data(), message.header_bytes};
-    announce.digests = {digests.data(), count * sizeof(Digest)};
+    const std::size_t most = is_list_true ? digests_each : 0;
+    AnnounceFrame announce = announce_of(message, (i % frames) * digests_each, most, digests);
     const std::size_t bytes = frame_prefix_bytes + message.header_bytes + announce.digests.size();
     announce.sequence =
         peer.link.on_sent(now, {slot, message.epoch, 0, static_cast<std::uint16_t>(bytes), f,
@@ -199,6 +209,7 @@ void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
 /// far one will have heard from others by the time they come: it gets a part of what we hold ourselves, which grows
 /// while we do, and goes on until its word has come all the way. One that announced the message too has some of it.
 std::size_t Relay::State::start_allowance(const Message& message, const Flow& flow) const noexcept {
+  if (message.is_two_hop) return 0;  // it has other ways, and asks when it is time
   std::size_t most = flow.start_share;
   if (is_far(flow.peer)) {
     const double held = 1.0 - static_cast<double>(message.deficit) / static_cast<double>(message.shards());
@@ -384,9 +395,10 @@ std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::siz
 
 /// What a coded frame carries is the same for every neighbour; its link sequence comes when it is shipped.
 void Relay::State::begin_coded(const Message& message, std::size_t g, CodedForm form, std::uint64_t seed,
-                               std::uint8_t* frame) noexcept {
+                               std::uint8_t* frame, Hop hop) noexcept {
   CodedFrame coded;
   coded.form = form;
+  coded.hop = hop;
   coded.generation = static_cast<std::uint16_t>(g);
   coded.tag = message.tag;
   coded.seed = seed;
@@ -427,17 +439,20 @@ void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uin
   const std::uint32_t sequence = peers[flow.peer].link.on_sent(
       now, {slot, message.epoch, static_cast<std::uint16_t>(g), static_cast<std::uint16_t>(charged), f,
             static_cast<std::uint8_t>(FrameKind::coded)});
-  if (params.rate_bytes_per_second_max != 0) {
-    const std::size_t on_wire = charged + packet_overhead_bytes;
-    const auto cost_ns = static_cast<std::int64_t>(on_wire * 1'000'000'000 / params.rate_bytes_per_second_max);
-    rate_at = std::max(rate_at, now - milliseconds(1)) + Duration{cost_ns};
-  }
+  charge_rate(now, charged);
   ++part.inflight;
   if (++part.given == given_max * message.header.k) part.given_at = quarters(now);
   ++flow.inflight;
   if (flow.state == PeerState::unheard) ++flow.start_used;
   out.send_numbered(flow.peer, frame, bytes, sequence);
   counters.add(Counter::tx_coded_total);
+}
+
+void Relay::State::charge_rate(Instant now, std::size_t charged) noexcept {
+  if (params.rate_bytes_per_second_max == 0) return;
+  const std::size_t on_wire = charged + packet_overhead_bytes;
+  const auto cost_ns = static_cast<std::int64_t>(on_wire * 1'000'000'000 / params.rate_bytes_per_second_max);
+  rate_at = std::max(rate_at, now - milliseconds(1)) + Duration{cost_ns};
 }
 
 void Relay::State::queue_bulk(std::uint32_t slot, std::uint8_t f) noexcept {
@@ -462,12 +477,13 @@ void Relay::State::queue_urgent(std::uint32_t slot, std::uint8_t f) noexcept {
 void Relay::State::queue_status(Instant now, std::uint32_t slot, std::uint8_t f, Duration within) noexcept {
   Message& message = messages[slot];
   Flow& flow = message.flows[f];
-  if (flow.peer == peer_none) return;
+  if (flow.peer == peer_none || message.is_waiting()) return;
   if (!flow.is_status_queued) flow.is_status_queued = peers[flow.peer].statuses.push({slot, message.epoch, f});
   peers[flow.peer].link.want_feedback(now + within);
 }
 
-void Relay::State::queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state) noexcept {
+void Relay::State::queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state,
+                               Duration within) noexcept {
   Peer& peer = peers[to];
   const bool is_repeat = !peer.loose.is_empty() && peer.last_loose.tag == tag && peer.last_loose.state == state;
   if (!is_repeat && peer.loose.push({tag, state})) {
@@ -475,7 +491,7 @@ void Relay::State::queue_loose(Instant now, PeerIndex to, const MessageTag& tag,
   } else if (!is_repeat) {
     counters.add(Counter::drop_status_full_total);
   }
-  peer.link.want_feedback(now + (state == StatusState::full ? microseconds(100) : microseconds(500)));
+  peer.link.want_feedback(now + within);
 }
 
 }  // namespace corelay::dataplane

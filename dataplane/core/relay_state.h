@@ -1,7 +1,7 @@
 /// What a Relay is made of, shared by its source files: relay.cpp (entry points, routes, timers), relay_receive.cpp
 /// (frames in), relay_rivals.cpp (headers that contradict each other, and what is closed), relay_complete.cpp
-/// (decoding, hashing, finishing), relay_ask.cpp (feedback out), relay_single.cpp (messages that travel whole) and
-/// relay_send.cpp (all other frames out).
+/// (decoding, hashing, finishing), relay_ask.cpp (feedback out), relay_single.cpp (messages that travel whole),
+/// relay_two_hop.cpp (messages to a known membership) and relay_send.cpp (all other frames out).
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 #include "codec/rng.h"
 #include "dataplane/core/frame.h"
 #include "dataplane/core/link.h"
+#include "dataplane/core/members.h"
 #include "dataplane/core/message_table.h"
 #include "dataplane/core/relay.h"
 #include "dataplane/core/session_table.h"
@@ -45,6 +46,11 @@ struct CopyCount {
   std::uint16_t first = 0;
 };
 
+struct MessageRef {
+  std::uint32_t message = slot_none;
+  std::uint32_t epoch = 0;
+};
+
 struct GenerationRef {
   std::uint32_t message = slot_none;
   std::uint32_t epoch = 0;
@@ -63,12 +69,45 @@ struct Heard {
   Instant at{};
 };
 
+/// A packet that this relay took to pass it on.
+struct PassedOn {
+  std::uint32_t message = slot_none;
+  std::uint32_t epoch = 0;
+  std::uint16_t generation = 0;
+  std::uint16_t row = row_none;  // where it stands among those that arrived; row_none: it was not kept
+  CodedForm form = CodedForm::vector;
+  std::uint64_t seed = 0;
+  static constexpr std::uint16_t row_none = 0xffff;
+};
+
+/// One message's way through two hops.
+struct TwoHop {
+  Members lacking;  // members that may still need packets of it
+  Members untold;   // of them, those that are to hear of it from here
+  Members told;
+  PeerIndex turn = 0;               // who gets the next packet that is to be passed on
+  std::uint32_t given = 0;          // such packets sent,
+  std::uint32_t wanted = 0;         // of so many, and two more for each that was lost
+  std::uint32_t cycle = 1;          // packets until members and generations meet again in the same order
+  std::uint32_t passed_on = 0;      // packets taken to be passed on here,
+  std::uint32_t passed_on_max = 0;  // so many at most
+  bool is_listed = false;           // among those with something to send
+};
+
+/// A frame made for several members in one call.
+struct SharedFrame {
+  std::uint64_t index = 0;
+  std::uint8_t* frame = nullptr;
+  std::uint16_t bytes = 0;
+  std::uint16_t charged = 0;
+};
+
 struct Peer {
-  Peer(std::size_t messages_max, std::size_t link_frames_max)
+  Peer(std::size_t queue_max, std::size_t link_frames_max)
       : link(link_frames_max),
-        urgent(messages_max * 2),
-        bulk(messages_max * 2),
-        statuses(messages_max * 2),
+        urgent(queue_max),
+        bulk(queue_max),
+        statuses(queue_max),
         loose(64) {}
   bool is_up = false;
   std::uint16_t frame_bytes_max = 0;
@@ -79,6 +118,7 @@ struct Peer {
   Fifo<FlowRef> statuses;
   Fifo<LooseStatus> loose;
   LooseStatus last_loose;
+  std::uint64_t passed_on = 0;             // where it stands in the ring of packets to be passed on
   std::uint8_t place_here = 0;             // of it among our neighbours, 1 to 255 all around
   std::uint8_t place_there = 0;            // of us among its neighbours
   std::uint8_t right_owed = 0;             // packets that clear it as a suspect, 0: it is none
@@ -91,7 +131,11 @@ struct Route {
   bool deliver = false;
   std::uint8_t count = 0;
   std::array<PeerIndex, next_hops_max> next_hops{};
+  Members members;
 };
+
+/// Packs the k coefficients before a payload, which stays where it is. Returns where the frame begins now.
+[[nodiscard]] std::uint8_t* pack_vector(std::uint8_t* vector, std::size_t k) noexcept;
 
 struct Relay::State {
   State(const RelayParams& relay_params, std::uint64_t seed, Counters& lane_counters);
@@ -100,6 +144,7 @@ struct Relay::State {
   void take(Instant now, const PeerUp& command) noexcept;
   void take(Instant now, const PeerDown& command) noexcept;
   void take(Instant now, const RouteSet& command) noexcept;
+  void take(Instant now, const MemberSet& command) noexcept;
   void take(Instant now, const RouteClear& command) noexcept;
   void take(Instant now, const Publish& command) noexcept;
   void take(Instant now, const Release& command) noexcept;
@@ -150,6 +195,29 @@ struct Relay::State {
   void spread_whole(Instant now, std::uint32_t slot) noexcept;
   void spread_due(Instant now) noexcept;
   bool send_single(Instant now, std::uint32_t slot, std::uint8_t flow, Outbox& out) noexcept;
+
+  // relay_two_hop.cpp
+  [[nodiscard]] bool is_worth_spreading(const Message& message, std::size_t members) const noexcept;
+  void begin_spread(std::uint32_t slot, const Route& route) noexcept;
+  void begin_two_hop(Instant now, std::uint32_t slot, PeerIndex from) noexcept;
+  [[nodiscard]] std::uint8_t flow_or_member(Message& message, PeerIndex peer) noexcept;
+  void note_passed_on(std::uint32_t slot, PeerIndex from, const CodedFrame& coded, std::size_t held_before) noexcept;
+  void extend_patience(Instant now, Message& message, PeerIndex from) noexcept;
+  [[nodiscard]] bool take_member_status(std::uint32_t slot, PeerIndex from, StatusState state) noexcept;
+  void on_member_frame_ended(const SentFrame& frame, PeerIndex peer, bool is_acknowledged) noexcept;
+  void tell_members(Instant now, std::uint32_t slot) noexcept;
+  void forget_member(PeerIndex peer) noexcept;
+  void list_spread(std::uint32_t slot) noexcept;
+  void spread_listed(Instant now, Outbox& out) noexcept;
+  [[nodiscard]] bool tell_untold(Instant now, std::uint32_t slot, Outbox& out) noexcept;
+  [[nodiscard]] bool give_members(Instant now, std::uint32_t slot, Outbox& out) noexcept;
+  void give_one(Instant now, std::uint32_t slot, PeerIndex to, Outbox& out) noexcept;
+  void send_passed_on(Instant now, PeerIndex to, Outbox& out) noexcept;
+  [[nodiscard]] const SharedFrame& shared_frame(std::uint64_t index, Outbox& out) noexcept;
+  std::size_t write_shards(const Message& message, std::size_t g, CodedForm form, std::uint64_t seed, Hop hop,
+                           std::uint8_t* frame) noexcept;
+  void ship_to_member(Instant now, std::uint32_t slot, std::size_t g, PeerIndex to, const SharedFrame& frame,
+                      FrameKind kind, Outbox& out) noexcept;
 
   // relay_vouched.cpp
   [[nodiscard]] bool holds_list(Message& message) noexcept;
@@ -247,15 +315,21 @@ struct Relay::State {
   std::size_t send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
                            Outbox& out) noexcept;
   static void begin_coded(const Message& message, std::size_t g, CodedForm form, std::uint64_t seed,
-                          std::uint8_t* frame) noexcept;
+                          std::uint8_t* frame, Hop hop = Hop::none) noexcept;
   std::size_t ship_all(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow,
                        std::span<std::uint8_t* const> frames, std::size_t vector_bytes, Outbox& out) noexcept;
   void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::uint8_t* frame,
             std::size_t vector_bytes, Outbox& out) noexcept;
+  void charge_rate(Instant now, std::size_t charged) noexcept;
+  [[nodiscard]] AnnounceFrame announce_of(const Message& message, std::size_t first, std::size_t most,
+                                          std::span<std::uint8_t> digests) noexcept;
   void queue_bulk(std::uint32_t slot, std::uint8_t flow) noexcept;
   void queue_urgent(std::uint32_t slot, std::uint8_t flow) noexcept;
   void queue_status(Instant now, std::uint32_t slot, std::uint8_t flow, Duration within) noexcept;
-  void queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state) noexcept;
+  void queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state) noexcept {
+    queue_loose(now, to, tag, state, microseconds(state == StatusState::full ? 100 : 500));
+  }
+  void queue_loose(Instant now, PeerIndex to, const MessageTag& tag, StatusState state, Duration within) noexcept;
   void queue_all(std::uint32_t slot) noexcept;
 
   const RelayParams params;
@@ -271,6 +345,11 @@ struct Relay::State {
   Duration nearest_rtt{};      // of all neighbours
   std::vector<Route> routes;
   std::vector<std::uint32_t> unsettled;
+  std::vector<TwoHop> two_hops;           // by message slot; empty where the router is the mesh
+  std::vector<MessageRef> spreading;      // messages with something to send to members
+  std::vector<PassedOn> passed_on;        // a ring
+  std::uint64_t passed_on_end = 0;        // packets ever put into it
+  std::array<SharedFrame, 16> shared{};   // frames of it made in this call
   std::array<CopyCount, hops_wire_max + 1> copy_counts{};
   bool has_singles = false;      // there were such
   Fifo<WholeRef> waiting_whole;  // in order of arrival: one may wait a little longer than it was to

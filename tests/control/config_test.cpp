@@ -164,11 +164,31 @@ TEST(Config, WrongTypesAndRangesNameFieldValueAndWhatIsAllowed) {
   expect_text(with_flag("dataplane.pin_lcores", "yes"), "true or false");
 }
 
+TEST(Config, TheRouterIsTheMeshUnlessTwoHopsAreAskedFor) {
+  const auto standard = with_file("");
+  ASSERT_TRUE(standard.has_value());
+  EXPECT_EQ(relay_params(standard->config).router, dataplane::Router::mesh);
+  EXPECT_EQ(relay_params(standard->config).start_mult, 1.0);
+  for (const auto& loaded : {with_file("[relay]\nrouter = \"two-hop\"\n"), with_flag("relay.router", "two-hop"),
+                             with_variable("CORELAY_RELAY_ROUTER", "two-hop")}) {
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().describe();
+    EXPECT_EQ(relay_params(loaded->config).router, dataplane::Router::two_hop);
+    EXPECT_EQ(relay_params(loaded->config).start_mult, dataplane::two_hop_start_mult);
+  }
+  const auto by_hand = with_file("[relay]\nrouter = \"two-hop\"\nshard_mult = 1.5\n");
+  ASSERT_TRUE(by_hand.has_value());
+  EXPECT_EQ(relay_params(by_hand->config).start_mult, 1.5);
+  expect_text(with_file("[relay]\nrouter = \"three-hop\"\n"), "must be one of mesh, two-hop");
+}
+
 TEST(Config, KeysThatMustFitTogether) {
   expect_text(with_file("[mesh]\ndegree_min = 7\n"), "mesh.degree_min = 7");
   expect_text(with_file("[p2p]\nport = 65535\n[dataplane]\nlanes = 2\n"), "65535");
   expect_text(with_file("[p2p]\nport = 0\n[dataplane]\nlanes = 2\n"), "lanes = 1");
   expect_text(with_file("[relay]\nshard_mult = 0.5\n"), "shard_mult");
+  expect_text(with_file("[relay]\nrouter = \"two-hop\"\npeers_max = 2000\n"), "relay.peers_max = 2000");
+  expect_text(with_file("[relay]\nrouter = \"two-hop\"\npeers_max = 1024\n"), "p2p.connections_max = 256");
+  EXPECT_TRUE(with_file("[relay]\npeers_max = 2000\n").has_value());
   EXPECT_TRUE(with_file("[p2p]\nport = 65534\n[dataplane]\nlanes = 2\n").has_value());
 }
 

@@ -86,6 +86,38 @@ TEST(Node, MessagesOfAllSizesReachThreeNodesOnceEach) {
   EXPECT_GE(count_of(*listeners[1], optimum::pb::TraceEvent::JOIN), 1U);
 }
 
+/// A ring of two neighbours each: the node connects to all it hears of, and each passes a part on to all others.
+TEST(Node, AKnownMembershipIsServedInTwoHops) {
+  const Settings settings{{"relay.router", "two-hop"}, {"mesh.degree_target", "2"},
+                          {"mesh.degree_min", "2"},    {"mesh.degree_max", "2"}};
+  std::vector<std::unique_ptr<TestNode>> nodes;
+  std::vector<std::shared_ptr<Listener>> listeners;
+  for (std::size_t n = 0; n < 6; ++n) {
+    Settings own = settings;
+    if (n != 0) own.push_back(bootstrap_to(*nodes.front()));
+    nodes.push_back(std::make_unique<TestNode>(own));
+    listeners.push_back(std::make_shared<Listener>());
+    (*nodes.back())->subscribe(listeners.back(), {"demo"});
+  }
+  for (const auto& node : nodes) {
+    ASSERT_TRUE(eventually(
+        [&] { return node->on_control([&] { return (*node)->peers().mesh().topic_peers("demo").size() == 5; }); }));
+  }
+  const auto passed_on = [&](TestNode& node) {
+    return node.on_control(
+        [&] { return node->dataplane().counters(0).value(dataplane::Counter::tx_second_hop_total); });
+  };
+  // Members are told to the data plane a moment after they are known.
+  std::size_t messages = 0;
+  ASSERT_TRUE(eventually([&] {
+    const auto result = nodes[1]->publish("demo", test_payload(200'000, ++messages));
+    EXPECT_TRUE(result.outcome.has_value());
+    for (const auto& listener : listeners) EXPECT_TRUE(listener->wait_for(messages));
+    return passed_on(*nodes[3]) != 0;
+  }));
+  for (const auto& listener : listeners) EXPECT_EQ(listener->messages().size(), messages);
+}
+
 TEST(Node, APublishWithoutPeersIsRefusedAfterTheHold) {
   TestNode alone(Settings{{"publish.hold_ms", "100"}});
   const auto result = alone.publish("demo", test_payload(100, 1));

@@ -158,6 +158,15 @@ class Network {
   Rng& rng() { return rng_; }
   Instant now{};
   std::function<void(std::size_t from, std::size_t to, std::vector<std::uint8_t>& frame)> tamper;
+  /// What leaves and arrives nowhere.
+  std::function<bool(std::size_t from, std::size_t to, const std::vector<std::uint8_t>& frame)> drops;
+  void set_loss(double loss) { config_.loss = loss; }
+  /// Node `i` anew, with other settings. Before anything else happens to it.
+  void replace(std::size_t i, const std::function<void(RelayParams&)>& change) {
+    RelayParams params = config_.params;
+    change(params);
+    nodes_[i].relay = std::make_unique<Relay>(params, config_.seed * 1000 + i, *nodes_[i].counters);
+  }
 
  private:
   struct Flight {
@@ -186,6 +195,7 @@ class Network {
       if (rng_.chance(config_.loss)) continue;
       const Bytes bytes = item.bytes();
       auto frame = std::make_shared<std::vector<std::uint8_t>>(bytes.begin(), bytes.end());
+      if (drops && drops(i, item.peer, *frame)) continue;
       if (tamper) tamper(i, item.peer, *frame);
       if (const auto at = captured_.find({i, item.peer}); at != captured_.end()) {
         at->second.push_back(std::move(*frame));

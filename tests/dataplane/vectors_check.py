@@ -256,7 +256,7 @@ def parse_header(data):
 
 
 def parse_announce(data):
-    require(len(data) >= 24 and data[1] == 0 and not any(data[12:24]), "prefix")
+    require(len(data) >= 24 and data[1] <= 1 and not any(data[12:24]), "prefix")
     first, _, count, header_bytes = struct.unpack_from("<HIHH", data, 2)
     require(189 <= header_bytes <= 443 and len(data) == 24 + header_bytes + 16 * count, "length")
     header = parse_header(data[24:24 + header_bytes])
@@ -264,15 +264,15 @@ def parse_announce(data):
 
 
 def parse_coded(data):
-    require(len(data) >= 24 and data[1] <= 2, "form")
+    require(len(data) >= 24 and data[1] & 15 <= 2 and data[1] >> 4 <= 2, "form")
     generation = struct.unpack_from("<H", data, 2)[0]
     require(generation < 1024, "generation")
     rest = len(data) - 24
-    if data[1] == 0:
+    if data[1] & 15 == 0:
         require(2 <= rest <= 64 + 1472, "length")
     else:
         require(9 <= rest <= 8 + 1472, "length")
-        require(data[1] == 1 or struct.unpack_from("<Q", data, 24)[0] < 128, "shard index")
+        require(data[1] & 15 == 1 or struct.unpack_from("<Q", data, 24)[0] < 128, "shard index")
 
 
 def parse_feedback(data):
@@ -380,7 +380,7 @@ def check_headers():
 
 
 def check_coded(frame, message):
-    form, generation = frame[1], struct.unpack_from("<H", frame, 2)[0]
+    form, generation = frame[1] & 15, struct.unpack_from("<H", frame, 2)[0]
     shards, k = message["shards"][generation], message["k"]
     check("coded tag", frame[8:24] == message["tag"])
     if form == 0:

@@ -199,6 +199,7 @@ TEST(FeedbackWriter, StopsWhereTheBufferOrTheCountEnds) {
 RC_GTEST_PROP(FrameProperty, CodedRoundTrip, (std::uint16_t generation, std::uint32_t sequence, std::uint64_t seed)) {
   CodedFrame coded;
   coded.form = static_cast<CodedForm>(*rc::gen::inRange(0, 3));
+  coded.hop = static_cast<Hop>(*rc::gen::inRange(0, 3));
   coded.generation = generation % generations_wire_max;
   coded.sequence = sequence;
   coded.seed = coded.form == CodedForm::systematic ? seed % k_wire_max : seed;
@@ -210,7 +211,8 @@ RC_GTEST_PROP(FrameProperty, CodedRoundTrip, (std::uint16_t generation, std::uin
   frame.resize(prefix + payload.size());
   const auto parsed = parse_coded(frame);
   RC_ASSERT(parsed.has_value());
-  RC_ASSERT(parsed->form == coded.form && parsed->generation == coded.generation && parsed->sequence == sequence);
+  RC_ASSERT(parsed->form == coded.form && parsed->hop == coded.hop);
+  RC_ASSERT(parsed->generation == coded.generation && parsed->sequence == sequence);
   if (coded.form != CodedForm::vector) RC_ASSERT(parsed->seed == coded.seed);
   RC_ASSERT(std::equal(payload.rbegin(), payload.rend(), parsed->row.rbegin()));
   RC_ASSERT(parse_and_write(frame) == frame);

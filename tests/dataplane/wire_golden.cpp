@@ -47,14 +47,14 @@ Bytes digests_of(const PreparedMessage& message, std::size_t first, std::size_t 
 }
 
 Frame announce_frame(std::string name, std::string about, std::uint32_t sequence, std::size_t first,
-                     std::size_t count) {
+                     std::size_t count, bool is_spread = false) {
   const PreparedMessage& message = large_message();
   AnnounceFrame announce{sequence, static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(count),
-                         message.encoded_header, digests_of(message, first, count)};
+                         message.encoded_header, digests_of(message, first, count), is_spread};
   Frame out{std::move(name), std::move(about), Buffer(2048), {}};
   out.bytes.resize(write_announce(announce, out.bytes.data()));
   out.fields = {{"kind", 1, "announce"},
-                {"flags", 1, "none"},
+                {"flags", 1, is_spread ? "the message goes to all members in two hops" : "none"},
                 {"first_digest", 2, std::to_string(first)},
                 {"link_sequence", 4, std::to_string(sequence)},
                 {"digest_count", 2, std::to_string(count)},
@@ -73,8 +73,10 @@ Frame coded_frame(std::string name, std::string about, CodedFrame coded, Bytes v
   out.bytes.insert(out.bytes.end(), vector.begin(), vector.end());
   out.bytes.insert(out.bytes.end(), payload.begin(), payload.end());
   static constexpr std::array forms{"vector", "seed", "systematic"};
+  static constexpr std::array hops{"", ", to be passed on", ", passed on"};
   out.fields = {{"kind", 1, "coded"},
-                {"form", 1, forms[static_cast<std::size_t>(coded.form)]},
+                {"form", 1, std::string(forms[static_cast<std::size_t>(coded.form)]) +
+                                hops[static_cast<std::size_t>(coded.hop)]},
                 {"generation", 2, std::to_string(coded.generation)},
                 {"link_sequence", 4, std::to_string(coded.sequence)},
                 {"tag", 16, "of message \"large\""}};
@@ -159,6 +161,12 @@ void add_coded_frames(std::vector<Frame>& out) {
   const Buffer packed{0x01, 0x9e};
   out.push_back(coded_frame("coded-vector", "generation 2, padded, coefficients in full",
                             {CodedForm::vector, 2, 0xfffffffe, {}, 0, {}}, packed, coded_payload(coefficients, last)));
+  out.push_back(coded_frame("coded-first-hop", "shard 3 of generation 0, to be passed on",
+                            {CodedForm::systematic, 0, 11, {}, 3, {}, Hop::first}, {},
+                            Bytes{first}.subspan(3 * shard, shard)));
+  out.push_back(coded_frame("coded-second-hop", "generation 0 by seed, passed on",
+                            {CodedForm::seed, 0, 12, {}, seed, {}, Hop::second}, {},
+                            coded_payload(coefficients_of(seed, k), first)));
 }
 
 std::vector<Frame> make_frames() {
@@ -166,6 +174,7 @@ std::vector<Frame> make_frames() {
   out.push_back(announce_frame("announce", "a message and all its generation digests", 1, 0, 3));
   out.push_back(announce_frame("announce-part", "the same message and its last digest alone", 2, 2, 1));
   out.push_back(announce_frame("announce-bare", "the same message without digests", 7, 0, 0));
+  out.push_back(announce_frame("announce-spread", "the same message, which goes to all members", 10, 0, 0, true));
   add_coded_frames(out);
   out.push_back(feedback_frame("feedback-empty", "nothing received yet", {0, 0, 1, 0, 0, 0, {}, {}}, {}, {}));
   const std::array<std::uint64_t, 1> one_word{0x0000'0000'0000'000b};
@@ -212,7 +221,7 @@ std::vector<Malformed> make_malformed_frames() {
   out.push_back({"empty", "no kind", {}});
   out.push_back(changed("probe-ask", 0, 0, "kind 0 does not exist"));
   out.push_back(changed("probe-ask", 0, 6, "kind 6 does not exist"));
-  out.push_back(changed("announce", 1, 1, "unknown flag"));
+  out.push_back(changed("announce", 1, 2, "unknown flag"));
   out.push_back(changed("announce", 2, 1, "digests 1 to 3 of a message of 3 generations"));
   out.push_back(changed("announce", 8, 4, "four digests said, three there"));
   out.push_back(changed("announce", 10, 188, "header length below 189"));
@@ -220,6 +229,7 @@ std::vector<Malformed> make_malformed_frames() {
   out.push_back(resized("announce", 1, "a byte too many"));
   out.push_back(resized("announce", -1, "a byte too few"));
   out.push_back(changed("coded-vector", 1, 3, "form 3 does not exist"));
+  out.push_back(changed("coded-seed", 1, 0x31, "hop 3 does not exist"));
   out.push_back(changed("coded-vector", 3, 4, "generation 1026"));
   out.push_back(with_size("coded-vector", 25, "a coefficient and no payload"));
   out.push_back(with_size("coded-vector", 24 + 64 + 1472 + 1, "longer than 128 coefficients and 1,472 bytes"));

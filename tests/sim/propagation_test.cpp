@@ -55,6 +55,41 @@ TEST(Propagation, every_router_reaches_everybody_and_the_same_seed_gives_the_sam
   }
 }
 
+/// More members than a message has flows, a mesh of degree 6 under them.
+TEST(Propagation, a_known_membership_is_reached_in_two_hops_sooner_and_for_less_than_by_the_mesh) {
+  const PropagationScenario all = small(100, 256 * 1024);
+  const PropagationResult two_hop = run(all, "corelay-two-hop");
+  const PropagationResult mesh = run(all, "corelay");
+  EXPECT_EQ(two_hop.coverage, 1.0);
+  EXPECT_LT(two_hop.t99_ms, 0.8 * mesh.t99_ms);
+  EXPECT_LT(two_hop.sent_mean, mesh.sent_mean);
+  EXPECT_LT(two_hop.sent_max, 2.0);
+}
+
+TEST(Propagation, what_two_hops_leave_missing_the_mesh_fills_in) {
+  for (const std::uint64_t seed : {1u, 2u}) {
+    PropagationScenario bad = small(30, 256 * 1024);
+    bad.loss.random = 0.1;
+    bad.silent_share = 0.2;
+    bad.messages = 2;
+    const PropagationResult result = run(bad, "corelay-two-hop", seed);
+    EXPECT_EQ(result.coverage, 1.0);
+    EXPECT_EQ(result.wrong_deliveries, 0u);
+    bad.silent_share = 0;
+    bad.publisher_leaves_after = 1.6;
+    EXPECT_EQ(run(bad, "corelay-two-hop", seed).coverage, 1.0);
+    bad.publisher_leaves_after = 0;
+    bad.churn_share = 0.5;
+    bad.messages = 6;
+    EXPECT_EQ(run(bad, "corelay-two-hop", seed).coverage, 1.0);
+    bad.churn_share = 0;
+    bad.polluter_share = 0.07;
+    const PropagationResult spoilt = run(bad, "corelay-two-hop", seed);
+    EXPECT_EQ(spoilt.coverage, 1.0);
+    EXPECT_EQ(spoilt.wrong_deliveries, 0u);
+  }
+}
+
 /// The account says what became of bytes; uplinks count them as they are sent.
 TEST(Propagation, every_byte_onto_an_uplink_is_in_the_account_once) {
   PropagationScenario lossy = small();
