@@ -12,6 +12,7 @@
 #include <string>
 
 #include "codec/bytes.h"
+#include "control/daemon/grpc_order.h"
 #include "proto/sidecar.grpc.pb.h"
 #include "proto/trace.pb.h"
 
@@ -47,7 +48,10 @@ class Sidecar;
 
 class Call final : public grpc::ServerBidiReactor<proto::RequestBurst, proto::ResponseBurst> {
  public:
-  explicit Call(Sidecar& sidecar) : sidecar_(sidecar) { StartRead(&requests_); }
+  explicit Call(Sidecar& sidecar) : sidecar_(sidecar) {
+    daemon::give_to_grpc(this);
+    StartRead(&requests_);
+  }
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -64,6 +68,7 @@ class Call final : public grpc::ServerBidiReactor<proto::RequestBurst, proto::Re
   void write_first() {
     grpc::WriteOptions options;
     if (waiting_.size() > 1) options.set_buffer_hint();  // many to a system call
+    daemon::give_to_grpc(this);
     StartWrite(waiting_.front().get(), options);
   }
 
@@ -120,25 +125,32 @@ class Sidecar final
 };
 
 void Call::OnReadDone(bool ok) {
+  daemon::take_from_grpc(this);
   if (!ok) {
     sidecar_.forget(*this);
     {
       const std::lock_guard lock(mutex_);
       is_over_ = true;
     }
+    daemon::give_to_grpc(this);
     return Finish(grpc::Status::OK);
   }
   sidecar_.take(*this, requests_);
+  daemon::give_to_grpc(this);
   StartRead(&requests_);
 }
 
 void Call::OnWriteDone(bool ok) {
+  daemon::take_from_grpc(this);
   const std::lock_guard lock(mutex_);
   waiting_.pop_front();
   if (ok && !waiting_.empty() && !is_over_) write_first();
 }
 
-void Call::OnDone() { delete this; }
+void Call::OnDone() {
+  daemon::take_from_grpc(this);
+  delete this;
+}
 
 }  // namespace
 }  // namespace corelay::bench
