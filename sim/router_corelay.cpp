@@ -330,7 +330,9 @@ Bytes CorelayRouter::altered(Bytes frame) {
   }
   const bool is_bytes = net_.scenario.pollution == Pollution::wrong_bytes;
   if ((!is_bytes && net_.scenario.pollution != Pollution::wrong_mixtures) || kind != FrameKind::coded) return frame;
-  if (!is_bytes && frame[1] != static_cast<std::uint8_t>(dataplane::CodedForm::vector)) return frame;
+  const auto coded = dataplane::parse_coded(frame);
+  const bool is_vouched = coded && coded->form != dataplane::CodedForm::vector && coded->hop != dataplane::Hop::second;
+  if (!is_bytes && is_vouched) return frame;
   altered_.assign(frame.begin(), frame.end());
   altered_[altered_.size() - 1 - net_.rng.below(8)] ^= 0x5a;
   ++altered_frames_;

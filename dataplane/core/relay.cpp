@@ -390,7 +390,11 @@ void Relay::State::offer_again(Instant now, std::uint32_t slot) noexcept {
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     Flow& flow = message.flows[f];
     if (flow.peer == peer_none || !flow.is_next_hop || flow.state == PeerState::full) continue;
-    if (flow.needs_announce || flow.needs_single || flow.inflight != 0) continue;
+    if (flow.needs_announce || flow.needs_single) {
+      queue_urgent(slot, f);  // where the queue had no room
+      continue;
+    }
+    if (flow.inflight != 0) continue;
     // The link tells how a single ended that was sent.
     if (message.is_single && flow.state != PeerState::refused && !flow.is_put_off) continue;
     if (now - flow.announced_at < flow.announce_wait) continue;
@@ -468,7 +472,9 @@ void Relay::State::update_deadline(Instant now, const Outbox& out) noexcept {
     // Blocked by the window, the next acknowledgement wakes it; blocked by pacing, the clock does.
     if (peer.bulk.is_empty() && peer.passed_on == passed_on_end) continue;
     const Instant paced = std::max(peer.link.pace_at(), rate_at);
-    if (paced > now) deadline = std::min(deadline, paced);
+    if (paced > now || (peer.passed_on != passed_on_end && peer.link.room(now, 1) != 0)) {
+      deadline = std::min(deadline, std::max(paced, now));
+    }
   }
 }
 

@@ -119,7 +119,7 @@ void Relay::State::on_announce(Instant now, PeerIndex from, Bytes bytes) noexcep
   Message& message = messages[slot];
   const bool is_untouched = !is_held && message.deficit == message.shards();
   if (announce->is_spread && !message.is_two_hop && is_untouched && !two_hops.empty()) begin_two_hop(now, slot, from);
-  const std::uint8_t f = announce->is_spread ? flow_or_member(message, from) : flow_for(message, from);
+  const std::uint8_t f = announce->is_spread ? flow_or_member(message, slot, from) : flow_for(message, from);
   if (f == flow_none) return;
   if (!is_held) take_list(now, slot, f, *announce);
   message.flows[f].is_provider = true;
@@ -147,7 +147,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
   if (!link.on_received(now, coded->sequence, wait)) return counters.add(Counter::drop_duplicate_frame_total);
   counters.add(Counter::rx_coded_total);
   if (coded->hop != Hop::second) link.on_bulk_received();
-  const std::uint32_t slot = messages.find_for(coded->tag, from);
+  const std::uint32_t slot = coded->hop == Hop::none ? messages.find_for(coded->tag, from) : find_spread(*coded, from);
   if (slot == slot_none) {
     if (seen.contains(now, coded->tag)) {
       counters.add(Counter::rx_coded_after_complete_total);
@@ -168,7 +168,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     const bool is_whole = message.is_own || message.state == MessageState::complete;
     return queue_loose(now, from, coded->tag, is_whole ? StatusState::full : StatusState::unknown);
   }
-  const std::uint8_t f = coded->hop == Hop::none ? flow_for(message, from) : flow_or_member(message, from);
+  const std::uint8_t f = coded->hop == Hop::none ? flow_for(message, from) : flow_or_member(message, slot, from);
   if (f == flow_none) return;
   Flow& flow = message.flows[f];
   flow.is_provider = true;

@@ -23,7 +23,7 @@ bool has_provider(const Message& message) noexcept {
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     if (message.flows[f].peer != peer_none && message.flows[f].is_provider) return true;
   }
-  return false;
+  return message.flows[flow_members].is_provider;
 }
 
 }  // namespace

@@ -60,7 +60,6 @@ void Relay::State::pump(Instant now, Outbox& out) noexcept {
   if (up_peers.empty()) return;
   first_peer = (first_peer + 1) % up_peers.size();
   if (!two_hops.empty()) shared.fill({});
-  if (!spreading.empty()) spread_listed(now, out);
   nearest_rtt = {};
   bool is_publishing = false;
   for (std::size_t i = 0; i < up_peers.size(); ++i) {
@@ -73,6 +72,7 @@ void Relay::State::pump(Instant now, Outbox& out) noexcept {
     if (rtt != Duration{} && (nearest_rtt == Duration{} || rtt < nearest_rtt)) nearest_rtt = rtt;
     is_publishing |= !peer.bulk.is_empty() && is_own(peer.bulk.front());
   }
+  if (!spreading.empty()) spread_listed(now, out);
   // A publisher is where all of a message comes from, and its uplink soon is too little: what near neighbours have
   // first, they spread meanwhile.
   const std::size_t turns = is_publishing ? 2 : 1;
@@ -82,7 +82,7 @@ void Relay::State::pump(Instant now, Outbox& out) noexcept {
       if (turns == 2 && is_far(p) != (turn == 1)) continue;
       if (peers[p].passed_on != passed_on_end) send_passed_on(now, p, out);
       if (peers[p].bulk.is_empty()) {
-        peers[p].link.on_idle();
+        if (peers[p].passed_on == passed_on_end && spreading.empty()) peers[p].link.on_idle();
       } else {
         send_bulk(now, p, out);
       }
@@ -209,7 +209,7 @@ void Relay::State::send_bulk(Instant now, PeerIndex to, Outbox& out) noexcept {
 /// far one will have heard from others by the time they come: it gets a part of what we hold ourselves, which grows
 /// while we do, and goes on until its word has come all the way. One that announced the message too has some of it.
 std::size_t Relay::State::start_allowance(const Message& message, const Flow& flow) const noexcept {
-  if (message.is_two_hop) return 0;  // it has other ways, and asks when it is time
+  if (message.is_two_hop && (message.is_own || message.is_patient)) return 0;  // other ways, and asking in time
   std::size_t most = flow.start_share;
   if (is_far(flow.peer)) {
     const double held = 1.0 - static_cast<double>(message.deficit) / static_cast<double>(message.shards());

@@ -82,6 +82,7 @@ struct PassedOn {
 
 /// One message's way through two hops.
 struct TwoHop {
+  Members members;  // of its topic when it began
   Members lacking;  // members that may still need packets of it
   Members untold;   // of them, those that are to hear of it from here
   Members told;
@@ -200,7 +201,8 @@ struct Relay::State {
   [[nodiscard]] bool is_worth_spreading(const Message& message, std::size_t members) const noexcept;
   void begin_spread(std::uint32_t slot, const Route& route) noexcept;
   void begin_two_hop(Instant now, std::uint32_t slot, PeerIndex from) noexcept;
-  [[nodiscard]] std::uint8_t flow_or_member(Message& message, PeerIndex peer) noexcept;
+  [[nodiscard]] std::uint32_t find_spread(const CodedFrame& coded, PeerIndex from) const noexcept;
+  [[nodiscard]] std::uint8_t flow_or_member(Message& message, std::uint32_t slot, PeerIndex peer) noexcept;
   void note_passed_on(std::uint32_t slot, PeerIndex from, const CodedFrame& coded, std::size_t held_before) noexcept;
   void extend_patience(Instant now, Message& message, PeerIndex from) noexcept;
   [[nodiscard]] bool take_member_status(std::uint32_t slot, PeerIndex from, StatusState state) noexcept;

@@ -44,7 +44,7 @@ void Relay::State::suspect_givers(const Message& message, const Generation& gene
 /// What is missing of a message only suspects have, or whoever else has it brings nothing.
 bool Relay::State::is_left_to_suspects(Instant now, const Message& message) const noexcept {
   bool is_any = false;
-  bool is_other = false;
+  bool is_other = message.flows[flow_members].innovative > 0;
   for (std::uint8_t f = 0; f < message.flow_count; ++f) {
     const Flow& flow = message.flows[f];
     if (flow.peer == peer_none || !flow.is_provider || peers[flow.peer].link.is_silent()) continue;
@@ -83,6 +83,7 @@ void Relay::State::examine(Instant now, std::uint32_t slot, std::uint8_t f, cons
   }
   counters.add(Counter::drop_exam_failed_total);
   if (coded.form == CodedForm::vector || flow.is_distrusted || !flow.has_named) return;
+  if (message.state != MessageState::complete) return;  // not even the digests need be true
   flow.is_distrusted = true;
   fault(flow.peer, PeerFault::polluted);
 }

@@ -33,6 +33,10 @@ constexpr std::size_t seed_bytes = 8;
 constexpr std::size_t announce_overhead_bytes = frame_prefix_bytes + datagram_overhead_bytes + 28;
 constexpr Duration full_within = milliseconds(10);  // members hear with their acknowledgements that all is here
 
+Instant patience_end(const Message& message) noexcept {
+  return message.first_seen + patience_most + patience_each * static_cast<std::int64_t>(message.shards());
+}
+
 }  // namespace
 
 void Relay::State::take(Instant, const MemberSet& command) noexcept {
@@ -48,6 +52,7 @@ void Relay::State::take(Instant, const MemberSet& command) noexcept {
 void Relay::State::forget_member(PeerIndex peer) noexcept {
   for (Route& route : routes) route.members.clear(peer);
   for (TwoHop& way : two_hops) {
+    way.members.clear(peer);
     way.lacking.clear(peer);
     way.untold.clear(peer);
     way.told.clear(peer);
@@ -70,7 +75,7 @@ void Relay::State::begin_spread(std::uint32_t slot, const Route& route) noexcept
   message.is_two_hop = true;
   TwoHop& way = two_hops[slot];
   way = {};
-  way.lacking = way.untold = route.members;
+  way.lacking = way.untold = way.members = route.members;
   // Next hops are announced to as such.
   for (std::uint8_t f = 0; f < message.flow_count; ++f) way.untold.clear(message.flows[f].peer);
   way.turn = static_cast<PeerIndex>(rng.below(members_max));
@@ -79,23 +84,39 @@ void Relay::State::begin_spread(std::uint32_t slot, const Route& route) noexcept
   list_spread(slot);
 }
 
-/// A message that has just been heard of comes in two hops.
+/// A message that has just been heard of comes in two hops, when a member says so and it may be true: its publisher may
+/// know fewer members.
 void Relay::State::begin_two_hop(Instant now, std::uint32_t slot, PeerIndex from) noexcept {
   Message& message = messages[slot];
+  const Route* const route = find_route(message.topic);
+  if (route == nullptr || !route->members.has(from)) return;
+  if (!is_worth_spreading(message, std::max<std::size_t>(2, route->members.count() / 2))) return;
   message.is_two_hop = message.is_patient = true;
-  message.patient_until = now + patience_first + peers[from].link.rtt();
+  message.patient_until = std::min(patience_end(message), now + patience_first + peers[from].link.rtt());
   TwoHop& way = two_hops[slot];
   way = {};
-  if (const Route* route = find_route(message.topic); route != nullptr) way.lacking = route->members;
+  way.lacking = way.members = route->members;
   const auto members = static_cast<double>(std::max<std::size_t>(1, way.lacking.count()));
   const double part = static_cast<double>(message.shards()) * std::max(1.0, params.start_mult) / members;
   way.passed_on_max = static_cast<std::uint32_t>(std::ceil(part * passed_on_factor + passed_on_more));
 }
 
-/// The flow of `peer`, or the place of those that need none.
-std::uint8_t Relay::State::flow_or_member(Message& message, PeerIndex peer) noexcept {
+/// The message that a packet with a hop is of: of rivals, its sender's own, else one that comes in two hops.
+std::uint32_t Relay::State::find_spread(const CodedFrame& coded, PeerIndex from) const noexcept {
+  const std::uint32_t first = messages.find_for(coded.tag, from);
+  if (first == slot_none || !messages.has_rivals(first)) return first;
+  if (MessageTable::find_flow(messages[first], from) != flow_none) return first;
+  for (std::uint32_t slot = messages.find(coded.tag); slot != slot_none; slot = messages[slot].rival) {
+    if (messages[slot].is_two_hop) return slot;
+  }
+  return first;
+}
+
+/// The flow of `peer`, or the place of members, which need none.
+std::uint8_t Relay::State::flow_or_member(Message& message, std::uint32_t slot, PeerIndex peer) noexcept {
   const std::uint8_t f = MessageTable::find_flow(message, peer);
   if (f != flow_none) return f;
+  if (!message.is_two_hop || !two_hops[slot].members.has(peer)) return flow_for(message, peer);
   message.flows[flow_members].peer = peer;
   return flow_members;
 }
@@ -103,9 +124,7 @@ std::uint8_t Relay::State::flow_or_member(Message& message, PeerIndex peer) noex
 /// Something new came by itself, and more may: no need to ask.
 void Relay::State::extend_patience(Instant now, Message& message, PeerIndex from) noexcept {
   if (message.progress_at != now) return;
-  const auto shards = static_cast<std::int64_t>(message.shards());
-  const Instant last = message.first_seen + patience_most + patience_each * shards;
-  message.patient_until = std::min(last, now + peers[from].link.rtt() / 2 + patience_least);
+  message.patient_until = std::min(patience_end(message), now + peers[from].link.rtt() / 2 + patience_least);
 }
 
 /// Puts a packet that came to be passed on into the ring, where it is of use to others: new here, or one of a
@@ -147,7 +166,7 @@ bool Relay::State::take_member_status(std::uint32_t slot, PeerIndex from, Status
 }
 
 void Relay::State::on_member_frame_ended(const SentFrame& frame, PeerIndex peer, bool is_acknowledged) noexcept {
-  if (is_acknowledged || two_hops.empty()) return;
+  if (is_acknowledged || two_hops.empty() || peers[peer].link.is_silent()) return;
   const Message& message = messages[frame.message];
   TwoHop& way = two_hops[frame.message];
   if (!message.is_two_hop || !message.is_own) return;  // of those that passed something on nobody counts on one alone
@@ -185,7 +204,9 @@ void Relay::State::spread_listed(Instant now, Outbox& out) noexcept {
   for (std::size_t i = 0; i < spreading.size();) {
     const MessageRef ref = spreading[i];
     const bool is_current = messages.is_current(ref.message, ref.epoch);
-    if (is_current && !(tell_untold(now, ref.message, out) && give_members(now, ref.message, out))) {
+    const bool is_told = !is_current || tell_untold(now, ref.message, out);
+    const bool is_given = !is_current || give_members(now, ref.message, out);
+    if (!is_told || !is_given) {
       ++i;
       continue;
     }
@@ -208,7 +229,7 @@ bool Relay::State::tell_untold(Instant now, std::uint32_t slot, Outbox& out) noe
       return false;
     }
     if (!peers[to].link.has_log_room()) {
-      is_blocked = !peers[to].link.is_silent();
+      is_blocked |= !peers[to].link.is_silent();
       continue;
     }
     if (made.frame == nullptr) {
@@ -243,10 +264,16 @@ bool Relay::State::give_members(Instant now, std::uint32_t slot, Outbox& out) no
     PeerIndex to = way.lacking.next(way.turn);
     if (to == peer_none) break;
     const PeerIndex first = to;
-    while (peers[to].link.room(now, 1) == 0) {
-      to = way.lacking.next(static_cast<PeerIndex>(to + 1));
-      if (to == first) return false;
-    }
+    bool is_any_there = false;
+    bool is_found = false;
+    do {
+      const Link& link = peers[to].link;
+      is_found = !way.untold.has(to) && link.room(now, 1) != 0;
+      is_any_there |= !link.is_silent();
+      if (!is_found) to = way.lacking.next(static_cast<PeerIndex>(to + 1));
+    } while (!is_found && to != first);
+    if (!is_found && is_any_there) return false;
+    if (!is_found) break;
     way.turn = static_cast<PeerIndex>(to + 1);
     give_one(now, slot, to, out);
   }

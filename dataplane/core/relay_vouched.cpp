@@ -83,7 +83,14 @@ void Relay::State::forget_list(Message& message) noexcept {
 void Relay::State::take_list(Instant now, std::uint32_t slot, std::uint8_t f, const AnnounceFrame& announce) noexcept {
   Message& message = messages[slot];
   if (message.is_list_right || announce.digest_count == 0 || message.flows[f].is_list_false) return;
-  if (message.list_from != f) {
+  if (f == flow_members) {
+    // Of many, anybody: a whole list that is true, or nothing.
+    if (announce.first_digest != 0 || announce.digest_count != message.header.generations) return;
+    single_hasher.reset();
+    single_hasher.update(announce.digests);
+    if (single_hasher.finish() != message.header.digest_root) return;
+    forget_list(message);
+  } else if (message.list_from != f) {
     if (message.list_from != flow_none && now - message.list_at < list_patience) return;
     forget_list(message);
     message.list_from = f;

@@ -78,6 +78,20 @@ TEST(RelaySuspects, WhoPassedOnWrongPacketsOnceIsClearedByRightOnes) {
   EXPECT_EQ(network.nodes()[2].counters->value(Counter::drop_unvouched_total), refused) << "it is trusted again";
 }
 
+TEST(RelaySuspects, ALiarThatMarksItsPacketsAsPassedOnIsNotSparedInAMesh) {
+  Network network = two_ways();
+  network.tamper = [](std::size_t from, std::size_t, std::vector<std::uint8_t>& frame) {
+    if (from != liar || !is_coded(frame)) return;
+    frame.back() ^= 0x55;
+    frame[1] |= 0x20;
+  };
+  ASSERT_TRUE(passes(network));
+  const auto before = wrong_digests(network, 2);
+  EXPECT_GE(before, 1u);
+  ASSERT_TRUE(passes(network));
+  EXPECT_EQ(wrong_digests(network, 2), before) << "nothing more is taken from it";
+}
+
 TEST(RelaySuspects, AWrongVectorAloneNamesNobody) {
   Network network = two_ways();
   network.tamper = [](std::size_t from, std::size_t, std::vector<std::uint8_t>& frame) {
