@@ -195,5 +195,52 @@ TEST(RelayTwoHop, WhoLeavesIsNoMemberAnyMore) {
   EXPECT_EQ(count(network, 5, Counter::tx_second_hop_total), before);
 }
 
+TEST(RelayTwoHop, ADeadMemberKeepsNoSpreadOpenAndWakesNobody) {
+  Network network(12, known_members());
+  join_members(network);
+  network.nodes()[6].is_dead = true;  // its sessions stand: nobody has noticed
+  const PreparedMessage* message = network.publish(0, message_bytes);
+  const auto have_it = [&] {
+    for (std::size_t n = 1; n < network.nodes().size(); ++n) {
+      if (n != 6 && network.nodes()[n].delivered[message->header.id] == 0) return false;
+    }
+    return true;
+  };
+  ASSERT_TRUE(network.run(seconds(5), have_it));
+  network.run(seconds(8));
+  // What is left is housekeeping, every 5 ms.
+  std::size_t wakes = 0;
+  Instant last{};
+  network.run(seconds(1), [&] {
+    const Instant due = network.nodes()[0].relay->next_deadline();
+    if (due != last) ++wakes;
+    last = due;
+    return false;
+  });
+  EXPECT_LT(wakes, 500u);
+}
+
+TEST(RelayTwoHop, AnAnnounceOfAnotherCutDoesNotEndWhatAMemberBrought) {
+  Network network(6, known_members());
+  join_members(network);
+  const PreparedMessage* message = network.publish(0, message_bytes);
+  // Until node 3, no next hop of the publisher's, has heard of it and no neighbour of the mesh has said so.
+  ASSERT_TRUE(network.run(seconds(1), [&] { return count(network, 3, Counter::rx_announce_total) != 0; }));
+  PreparedMessage decoy = *message;
+  decoy.header.shard_bytes = 64;
+  decoy.header.k = 100;
+  decoy.header.generations = static_cast<std::uint16_t>((message_bytes + 6399) / 6400);
+  std::vector<std::uint8_t> header(encoded_header_bytes(decoy.header));
+  write_header(decoy.header, header.data());  // nobody signed it
+  AnnounceFrame announce;
+  announce.sequence = 1'000;
+  announce.header = header;
+  std::vector<std::uint8_t> frame(frame_prefix_bytes + header.size());
+  frame.resize(write_announce(announce, frame.data()));
+  network.inject(4, 3, frame);
+  EXPECT_EQ(count(network, 3, Counter::drop_rival_total), 0u);
+  EXPECT_TRUE(network.run(seconds(2), [&] { return network.has_all(message, 0); }));
+}
+
 }  // namespace
 }  // namespace corelay::dataplane::test
