@@ -105,4 +105,5 @@ class RoutedLab(nodes.Lab):
     def close(self):
         self.network.close()
         super().close()
+        self.network.remove()
         self._router_log.close()
