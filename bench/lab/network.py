@@ -49,13 +49,6 @@ class Nodes:
             self._make_link(node, "ctl0", f"ctl{node}", "ctlbr", None, self.control_address(node))
             run("bridge", "link", "set", "dev", f"ctl{node}", "isolated", "on")
 
-    def remove(self):
-        """Takes it all away, once nothing runs in there: another network may be made then."""
-        for node in self.nodes():
-            run("ip", "link", "delete", f"ctl{node}")
-            run("ip", "netns", "delete", self.namespace(node))
-        run("ip", "link", "delete", "ctlbr")
-
     def socket_in(self, node, kind):
         """A socket of a node's namespace."""
         made = []

@@ -105,5 +105,4 @@ class RoutedLab(nodes.Lab):
     def close(self):
         self.network.close()
         super().close()
-        self.network.remove()
         self._router_log.close()
