@@ -14,7 +14,6 @@ constexpr std::size_t digest_bytes = 16;
 constexpr std::size_t feedback_fixed_bytes = 20;
 constexpr std::size_t word_bytes = 8;
 constexpr std::size_t probe_fixed_bytes = 8;
-constexpr std::size_t row_head_bytes = 8;  // seed or shard index
 
 bool all_zero(Bytes bytes) noexcept {
   return std::all_of(bytes.begin(), bytes.end(), [](std::uint8_t byte) { return byte == 0; });

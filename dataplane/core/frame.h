@@ -19,6 +19,7 @@ enum class Hop : std::uint8_t { none = 0, first = 1, second = 2 };
 enum class StatusState : std::uint8_t { wanting = 0, full = 1, unknown = 2, refused = 3 };
 
 inline constexpr std::size_t frame_prefix_bytes = 24;   // of announce, coded and single
+inline constexpr std::size_t row_head_bytes = 8;        // of a coded frame behind it: seed or shard index
 inline constexpr std::size_t k_wire_max = 128;
 inline constexpr std::size_t vector_wire_bytes_max = k_wire_max / 2;  // half a byte for each coefficient
 inline constexpr std::uint8_t deficit_held_back = 255;  // lacks it, and takes it from another

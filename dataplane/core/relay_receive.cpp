@@ -157,7 +157,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     return queue_loose(now, from, coded->tag, StatusState::unknown);
   }
   Message& message = messages[slot];
-  const std::size_t vector_bytes = coded->form == CodedForm::vector ? codec::packed_bytes(message.header.k) : 8;
+  const std::size_t vector_bytes = coded->form == CodedForm::vector ? codec::packed_bytes(message.header.k) : row_head_bytes;
   const bool fits = !message.is_single && coded->generation < message.header.generations &&
                     coded->row.size() == vector_bytes + message.header.shard_bytes &&
                     (coded->form != CodedForm::vector || has_clean_end(coded->row, message.header.k)) &&
@@ -181,8 +181,7 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     counters.add(Counter::rx_coded_after_complete_total);
     trace(message, from, ShardTrace::after_complete);
     if (message.is_two_hop && coded->hop == Hop::first) note_passed_on(slot, from, *coded, held);
-    if (f != flow_members) return queue_status(now, slot, f, microseconds(0));
-    if (!message.is_two_hop) queue_loose(now, from, coded->tag, StatusState::full);
+    if (f != flow_members) queue_status(now, slot, f, microseconds(0));
     return;
   }
   // Who passes it on has not checked it.
@@ -195,30 +194,30 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
   if (message.deficit == 0) tell_members(now, slot);
 }
 
+void coefficients_of(const CodedFrame& coded, std::span<std::uint8_t> vector) noexcept {
+  switch (coded.form) {
+    case CodedForm::vector: return codec::unpack_coefficients(coded.row.data(), vector);
+    case CodedForm::seed: return codec::expand_seed(coded.seed, vector);
+    case CodedForm::systematic:
+      std::fill(vector.begin(), vector.end(), std::uint8_t{0});
+      vector[coded.seed] = 1;
+  }
+}
+
 void Relay::State::absorb(Instant now, std::uint32_t slot, std::uint8_t f, const CodedFrame& coded) noexcept {
   Message& message = messages[slot];
   Generation& generation = messages.generation(message, coded.generation);
-  const bool is_guarded = message.is_careful || is_suspect(message.flows[f]);
-  if (is_guarded && !generation.is_right && !is_vouched(message, generation, f, coded.form)) {
+  if (is_guarded(message, generation, f) && !is_vouched(message, generation, f, coded.form)) {
     return counters.add(Counter::drop_unvouched_total);
   }
   const std::size_t k = message.header.k;
   std::array<std::uint8_t, k_wire_max> memory;
   const std::span<std::uint8_t> vector(memory.data(), k);
   const Bytes payload = coded.row.last(message.header.shard_bytes);
-  codec::Absorbed verdict{};
-  if (coded.form == CodedForm::systematic) {
-    verdict = generation.decoder.absorb_systematic(coded.seed);
-    std::fill(vector.begin(), vector.end(), std::uint8_t{0});
-    vector[coded.seed] = 1;
-  } else {
-    if (coded.form == CodedForm::seed) {
-      codec::expand_seed(coded.seed, vector);
-    } else {
-      codec::unpack_coefficients(coded.row.data(), vector);
-    }
-    verdict = generation.decoder.absorb(vector);
-  }
+  coefficients_of(coded, vector);
+  const codec::Absorbed verdict = coded.form == CodedForm::systematic
+                                      ? generation.decoder.absorb_systematic(coded.seed)
+                                      : generation.decoder.absorb(vector);
   if (verdict != codec::Absorbed::innovative) {
     const bool is_late = verdict == codec::Absorbed::complete;
     counters.add(is_late ? Counter::rx_coded_after_complete_total : Counter::rx_coded_redundant_total);

@@ -21,7 +21,6 @@ constexpr std::size_t newest_rows = 4;           // combined while a neighbour i
 constexpr std::size_t older_rows = 4;            // with so many older ones,
 constexpr std::size_t older_rows_slow = 28;      // or so many where the link, not the product, takes the time
 constexpr std::size_t lacking_rows_hit = 2;
-constexpr std::size_t seed_bytes = 8;
 constexpr double far_start = 1.5;     // times its share of what we hold: unsolicited, for a far neighbour
 constexpr double named_start = 0.4;  // of its share: for one that announced the message too
 constexpr std::int64_t far_times = 2;  // a neighbour is far when its round trip is so many times the least,
@@ -322,9 +321,9 @@ std::size_t Relay::State::send_systematic(Instant now, std::uint32_t slot, std::
   for (std::size_t i = 0; i < count; ++i) {
     std::uint8_t* frame = out.take_frame();
     const std::uint16_t row = generation.next_systematic++;
-    std::memcpy(frame + frame_prefix_bytes + seed_bytes, generation.rows[row], message.header.shard_bytes);
+    std::memcpy(frame + frame_prefix_bytes + row_head_bytes, generation.rows[row], message.header.shard_bytes);
     begin_coded(message, g, CodedForm::systematic, row, frame);
-    ship(now, slot, g, f, frame, seed_bytes, out);
+    ship(now, slot, g, f, frame, row_head_bytes, out);
   }
   counters.add(Counter::tx_systematic_total, count);
   return count;
@@ -336,7 +335,7 @@ std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::siz
   const Message& message = messages[slot];
   const Generation& generation = messages.generation(message, g);
   const bool is_vouching = is_checked(message, generation);
-  const std::size_t vector_bytes = is_vouching ? seed_bytes : codec::packed_bytes(message.header.k);
+  const std::size_t vector_bytes = is_vouching ? row_head_bytes : codec::packed_bytes(message.header.k);
   std::array<std::uint64_t, outputs_each_product> seeds;
   std::array<std::uint8_t*, outputs_each_product> frames;
   std::array<std::uint8_t*, outputs_each_product> payloads;

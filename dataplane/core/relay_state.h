@@ -138,6 +138,9 @@ struct Route {
 /// Packs the k coefficients before a payload, which stays where it is. Returns where the frame begins now.
 [[nodiscard]] std::uint8_t* pack_vector(std::uint8_t* vector, std::size_t k) noexcept;
 
+/// The k coefficients that the payload of a coded frame was mixed with. k = vector.size(), which the frame fits.
+void coefficients_of(const CodedFrame& coded, std::span<std::uint8_t> vector) noexcept;
+
 struct Relay::State {
   State(const RelayParams& relay_params, std::uint64_t seed, Counters& lane_counters);
 
@@ -251,6 +254,10 @@ struct Relay::State {
   void suspect_givers(const Message& message, const Generation& generation) noexcept;
   [[nodiscard]] bool is_suspect(const Flow& flow) const noexcept {
     return flow.peer != peer_none && peers[flow.peer].right_owed != 0;
+  }
+  /// Of this generation nothing but what this neighbour vouches for is taken from it.
+  [[nodiscard]] bool is_guarded(const Message& message, const Generation& generation, std::uint8_t flow) const noexcept {
+    return !generation.is_right && (message.is_careful || is_suspect(message.flows[flow]));
   }
   void clear(const Flow& flow) noexcept {
     if (flow.peer != peer_none) peers[flow.peer].right_owed = 0;

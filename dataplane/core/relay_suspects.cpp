@@ -10,7 +10,6 @@
 #include <array>
 #include <cstring>
 
-#include "codec/coefficients.h"
 #include "codec/field.h"
 #include "dataplane/core/relay_state.h"
 
@@ -91,15 +90,8 @@ void Relay::State::examine(Instant now, std::uint32_t slot, std::uint8_t f, cons
 bool Relay::State::is_true(const Message& message, const Generation& generation, const CodedFrame& coded) noexcept {
   const std::size_t k = message.header.k;
   const Bytes payload = coded.row.last(message.header.shard_bytes);
-  if (coded.form == CodedForm::systematic) {
-    return std::memcmp(generation.rows[coded.seed], payload.data(), payload.size()) == 0;
-  }
   std::array<std::uint8_t, k_wire_max> vector;
-  if (coded.form == CodedForm::seed) {
-    codec::expand_seed(coded.seed, {vector.data(), k});
-  } else {
-    codec::unpack_coefficients(coded.row.data(), {vector.data(), k});
-  }
+  coefficients_of(coded, {vector.data(), k});
   std::array<std::uint8_t, shard_wire_bytes_max> product;
   std::uint8_t* const out = product.data();
   codec::multiply(1, k, vector.data(), k, generation.rows.data(), &out, payload.size());

@@ -29,7 +29,6 @@ constexpr double passed_on_factor = 1.5;  // times a member's even part: what it
 constexpr double passed_on_more = 2;      // and so many packets more
 constexpr std::size_t wanted_factor = 4;  // times the shards: what a publisher gives members, lost packets and all
 constexpr std::size_t recoded_rows = 8;
-constexpr std::size_t seed_bytes = 8;
 constexpr std::size_t announce_overhead_bytes = frame_prefix_bytes + datagram_overhead_bytes + 28;
 constexpr Duration full_within = milliseconds(10);  // members hear with their acknowledgements that all is here
 
@@ -309,14 +308,14 @@ std::size_t Relay::State::write_shards(const Message& message, std::size_t g, Co
                                        Hop hop, std::uint8_t* frame) noexcept {
   const Generation& generation = messages.generation(message, g);
   const std::size_t shard = message.header.shard_bytes;
-  std::uint8_t* payload = frame + frame_prefix_bytes + seed_bytes;
+  std::uint8_t* payload = frame + frame_prefix_bytes + row_head_bytes;
   if (form == CodedForm::systematic) {
     std::memcpy(payload, generation.rows[seed], shard);
   } else {
     codec::encode({&seed, 1}, {generation.rows.data(), message.header.k}, {&payload, 1}, shard);
   }
   begin_coded(message, g, form, seed, frame, hop);
-  return frame_prefix_bytes + seed_bytes + shard;
+  return frame_prefix_bytes + row_head_bytes + shard;
 }
 
 void Relay::State::ship_to_member(Instant now, std::uint32_t slot, std::size_t g, PeerIndex to,
@@ -372,7 +371,7 @@ const SharedFrame& Relay::State::shared_frame(std::uint64_t index, Outbox& out) 
   } else if (one.row != PassedOn::row_none) {
     const std::uint8_t* const row = generation.rows[one.row];
     const bool is_vector = one.form == CodedForm::vector;
-    const std::size_t head = is_vector ? codec::packed_bytes(k) : seed_bytes;
+    const std::size_t head = is_vector ? codec::packed_bytes(k) : row_head_bytes;
     begin_coded(message, one.generation, one.form, one.seed, frame, Hop::second);
     if (is_vector) codec::pack_coefficients({row - k, k}, frame + frame_prefix_bytes);
     std::memcpy(frame + frame_prefix_bytes + head, row, shard);

@@ -253,8 +253,7 @@ bool Relay::State::is_vouched(const Message& message, const Generation& generati
 std::uint8_t Relay::State::deficit_for(const Message& message, const Generation& generation,
                                        std::uint8_t f) const noexcept {
   const std::size_t deficit = message.header.k - generation.decoder.rank();
-  const bool is_guarded = message.is_careful || is_suspect(message.flows[f]);
-  if (!is_guarded || generation.is_right) return static_cast<std::uint8_t>(deficit);
+  if (!is_guarded(message, generation, f)) return static_cast<std::uint8_t>(deficit);
   return generation.source == f && deficit != 0 ? static_cast<std::uint8_t>(deficit) : deficit_held_back;
 }
 
