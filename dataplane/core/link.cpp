@@ -14,7 +14,6 @@ constexpr std::size_t window_start_max = 512;              // or its first round
 constexpr std::size_t window_floor = 32;
 constexpr Duration delay_target = milliseconds(8);
 constexpr Duration rtt_window = seconds(5);
-constexpr Duration pace_burst = milliseconds(1);
 constexpr std::size_t run_frames = 48;       // a paced link may always send one run at once
 constexpr double probe_gain = 1.15;
 constexpr double probe_limit = 1.5;
@@ -63,17 +62,6 @@ std::size_t Link::room(Instant now, std::size_t wanted) const noexcept {
   if (inflight_frames_ >= window_) return 0;
   const std::size_t log_left = log_.size() - (next_sequence_ - oldest_);
   return std::min({wanted, window_ - inflight_frames_, log_left, run_frames});
-}
-
-std::uint32_t Link::on_sent(Instant now, const SentFrame& frame) noexcept {
-  if (inflight_frames_ == 0) timer_base_ = now;
-  ++inflight_frames_;
-  const Duration cost{static_cast<std::int64_t>((frame.frame_bytes + 60) * ns_per_byte_)};
-  // After a pause, pacing owes no more than a millisecond, or one run on a slow path.
-  pace_at_ = std::max(pace_at_, now - std::max(pace_burst, cost * 16)) + cost;
-  Entry& entry = entry_of(next_sequence_);
-  entry = {frame, now, End::pending};
-  return static_cast<std::uint32_t>(next_sequence_++);
 }
 
 void Link::end(Entry& entry, End how) noexcept {
@@ -206,6 +194,24 @@ Instant Link::timer_at() const noexcept {
   return timer_base_ + std::min(timeout() * (std::int64_t{1} << doublings), seconds(1));
 }
 
+/// Makes room for sequences that are newer by `shift`, 1 or more.
+void Link::shift_received(std::uint64_t shift) noexcept {
+  const std::size_t words = shift / 64;
+  const std::size_t bits = shift % 64;
+  if (words == 0) {
+    for (std::size_t w = received_words_.size() - 1; w != 0; --w) {
+      received_words_[w] = received_words_[w] << bits | received_words_[w - 1] >> (64 - bits);
+    }
+    received_words_[0] <<= bits;
+    return;
+  }
+  for (std::size_t w = received_words_.size(); w-- > 0;) {
+    std::uint64_t value = w >= words ? received_words_[w - words] << bits : 0;
+    if (bits != 0 && w > words) value |= received_words_[w - words - 1] >> (64 - bits);
+    received_words_[w] = value;
+  }
+}
+
 bool Link::on_received(Instant now, std::uint32_t wire_sequence, Duration wait) noexcept {
   constexpr std::uint64_t span = 64 * 16;
   const auto ahead = static_cast<std::int32_t>(wire_sequence - static_cast<std::uint32_t>(highest_received_));
@@ -213,18 +219,7 @@ bool Link::on_received(Instant now, std::uint32_t wire_sequence, Duration wait) 
   if (wide <= 0) return false;
   const auto sequence = static_cast<std::uint64_t>(wide);
   if (sequence > highest_received_) {
-    const std::uint64_t shift = sequence - highest_received_;
-    if (shift >= span) {
-      received_words_.fill(0);
-    } else {
-      const std::size_t words = shift / 64;
-      const std::size_t bits = shift % 64;
-      for (std::size_t w = received_words_.size(); w-- > 0;) {
-        std::uint64_t value = w >= words ? received_words_[w - words] << bits : 0;
-        if (bits != 0 && w > words) value |= received_words_[w - words - 1] >> (64 - bits);
-        received_words_[w] = value;
-      }
-    }
+    shift_received(sequence - highest_received_);
     received_words_[0] |= 1;
     highest_received_ = sequence;
     highest_received_at_ = now;

@@ -64,7 +64,18 @@ class Link {
     return next_sequence_ - oldest_ < log_.size();
   }
   /// Takes the next sequence for a frame that leaves now.
-  [[nodiscard]] std::uint32_t on_sent(Instant now, const SentFrame& frame) noexcept;
+  [[nodiscard]] std::uint32_t on_sent(Instant now, const SentFrame& frame) noexcept {
+    if (inflight_frames_ == 0) timer_base_ = now;
+    ++inflight_frames_;
+    const Duration cost{static_cast<std::int64_t>((frame.frame_bytes + 60) * ns_per_byte_)};
+    // After a pause, pacing owes no more than a millisecond, or one run on a slow path.
+    pace_at_ = std::max(pace_at_, now - std::max(milliseconds(1), cost * 16)) + cost;
+    Entry& entry = entry_of(next_sequence_);
+    entry.frame = frame;
+    entry.at = now;
+    entry.end = End::pending;
+    return static_cast<std::uint32_t>(next_sequence_++);
+  }
   /// The relay had nothing for this link although it might have sent: rates measured now are no limit of the path.
   void on_idle() noexcept { is_app_limited_ = true; }
   /// When pacing lets the next frame go.
@@ -196,6 +207,7 @@ class Link {
   void take_delay(Instant now, Instant sent, std::uint32_t arrival_us) noexcept;
   void take_rtt(Instant now, Duration rtt) noexcept;
   void take_rate(Instant now) noexcept;
+  void shift_received(std::uint64_t shift) noexcept;
   void drain(double delivered, double lost_share) noexcept;
   void advance_oldest() noexcept;
   [[nodiscard]] Duration timeout() const noexcept;

@@ -22,11 +22,15 @@ inline constexpr std::size_t frame_bytes_max = 2048 - 64;
 
 /// A frame for one peer. Consecutive items to one peer of equal size form a run; the last of a run may be shorter.
 struct TxItem {
-  std::uint8_t* frame = nullptr;
-  std::uint32_t sequence = 0;
-  std::uint16_t frame_bytes : 15 = 0;
-  std::uint16_t is_numbered : 1 = 0;
-  PeerIndex peer = peer_none;
+  TxItem(std::uint8_t* its_frame, std::uint32_t its_sequence, std::uint16_t bytes, std::uint16_t numbered,
+         PeerIndex to) noexcept
+      : frame(its_frame), sequence(its_sequence), frame_bytes(bytes & 0x7fff), is_numbered(numbered & 1), peer(to) {}
+
+  std::uint8_t* frame;
+  std::uint32_t sequence;  // used when is_numbered
+  std::uint16_t frame_bytes : 15;
+  std::uint16_t is_numbered : 1;
+  PeerIndex peer;
 
   /// The frame as this peer is to get it, until bytes() of another item with the same frame.
   [[nodiscard]] Bytes bytes() const noexcept {
@@ -85,12 +89,12 @@ class Outbox {
 
   /// Sends the first `frame_bytes` of a taken frame to `peer`. Needs items_left().
   void send(PeerIndex peer, std::uint8_t* frame, std::size_t frame_bytes) noexcept {
-    append({frame, 0, static_cast<std::uint16_t>(frame_bytes & 0x7fff), 0, peer});
+    append(frame, 0, frame_bytes, 0, peer);
   }
 
   /// The same under a link sequence of that peer's: one frame may so go to many peers.
   void send_numbered(PeerIndex peer, std::uint8_t* frame, std::size_t frame_bytes, std::uint32_t sequence) noexcept {
-    append({frame, sequence, static_cast<std::uint16_t>(frame_bytes & 0x7fff), 1, peer});
+    append(frame, sequence, frame_bytes, 1, peer);
   }
 
   /// False when there is no room.
@@ -104,9 +108,11 @@ class Outbox {
   [[nodiscard]] std::span<const Event> events() const noexcept { return events_; }
 
  private:
-  void append(const TxItem& item) noexcept {
-    CHECK(items_.size() < frames_max_ * 4 && item.frame_bytes <= frame_bytes_max);
-    items_.push_back(item);
+  /// Made where it stays: a copy of narrow fields just written waits until they have left the store buffer.
+  void append(std::uint8_t* frame, std::uint32_t sequence, std::size_t frame_bytes, std::uint16_t is_numbered,
+              PeerIndex peer) noexcept {
+    CHECK(items_.size() < frames_max_ * 4 && frame_bytes <= frame_bytes_max);
+    items_.emplace_back(frame, sequence, static_cast<std::uint16_t>(frame_bytes), is_numbered, peer);
   }
 
   static constexpr std::size_t slot_bytes = 2048;

@@ -157,10 +157,11 @@ void Relay::State::on_coded(Instant now, PeerIndex from, Bytes bytes) noexcept {
     return queue_loose(now, from, coded->tag, StatusState::unknown);
   }
   Message& message = messages[slot];
-  const std::size_t vector_bytes = coded->form == CodedForm::vector ? codec::packed_bytes(message.header.k) : row_head_bytes;
+  const bool is_vector = coded->form == CodedForm::vector;
+  const std::size_t vector_bytes = is_vector ? codec::packed_bytes(message.header.k) : row_head_bytes;
   const bool fits = !message.is_single && coded->generation < message.header.generations &&
                     coded->row.size() == vector_bytes + message.header.shard_bytes &&
-                    (coded->form != CodedForm::vector || has_clean_end(coded->row, message.header.k)) &&
+                    (!is_vector || has_clean_end(coded->row, message.header.k)) &&
                     (coded->form != CodedForm::systematic || coded->seed < message.header.k);
   if (!fits) {
     // It has the message cut in another way: what we hold whole it need not send, of anything else it must say how.
@@ -263,16 +264,17 @@ void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcep
   const auto feedback = parse_feedback(bytes);
   if (!feedback) return malformed(from);
   counters.add(Counter::rx_feedback_total);
+  float loss = peers[from].loss;
   const bool is_new = peers[from].link.on_feedback(
       now,
       {feedback->highest_sequence, microseconds(feedback->delay_us), feedback->number, feedback->arrival_us,
        feedback->words},
       [&](const SentFrame& frame, bool is_acknowledged) {
-        float& loss = peers[from].loss;
         loss += ((is_acknowledged ? 0.0f : 1.0f) - loss) / 64;
         on_frame_ended(now, from, frame, is_acknowledged);
       });
   if (!is_new) return;
+  peers[from].loss = loss;
   if (feedback->place != 0) peers[from].place_there = feedback->place;
   Bytes statuses = feedback->statuses;
   while (const auto status = next_status(statuses)) on_status(now, from, *status);

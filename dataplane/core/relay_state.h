@@ -256,8 +256,8 @@ struct Relay::State {
     return flow.peer != peer_none && peers[flow.peer].right_owed != 0;
   }
   /// Of this generation nothing but what this neighbour vouches for is taken from it.
-  [[nodiscard]] bool is_guarded(const Message& message, const Generation& generation, std::uint8_t flow) const noexcept {
-    return !generation.is_right && (message.is_careful || is_suspect(message.flows[flow]));
+  [[nodiscard]] bool is_guarded(const Message& message, const Generation& generation, std::uint8_t f) const noexcept {
+    return !generation.is_right && (message.is_careful || is_suspect(message.flows[f]));
   }
   void clear(const Flow& flow) noexcept {
     if (flow.peer != peer_none) peers[flow.peer].right_owed = 0;

@@ -128,9 +128,9 @@ struct Peer {
 };
 
 AeadIv nonce_of(const AeadIv& iv, std::uint8_t source_lane, std::uint64_t packet_number) noexcept {
-  AeadIv nonce = iv;
-  nonce[0] ^= source_lane;
-  store_le(&nonce[4], load_le<std::uint64_t>(&nonce[4]) ^ packet_number);
+  AeadIv nonce;
+  store_le(&nonce[0], load_le<std::uint32_t>(&iv[0]) ^ source_lane);
+  store_le(&nonce[4], load_le<std::uint64_t>(&iv[4]) ^ packet_number);
   return nonce;
 }
 
