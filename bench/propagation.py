@@ -4,8 +4,8 @@ Runs `corelay sim` on the built-in scenarios (`corelay sim list`) and takes medi
 ideal transport: no congestion window, no handshake, lost segments known and sent again one round trip later.
 
 A row: goal; what is measured; scenario; value, its must and target; met ("target", "must", "no"; "-" where the value
-has no goal of its own). Where a larger value is better, must and target are the least allowed. The figures behind the
-goals go to --runs FILE, a row for each scenario, router and seed.
+has no goal of its own, as in the README's tables of rivals). Where a larger value is better, must and target are the
+least allowed. The figures behind the rows go to --runs FILE, a row for each scenario, router and seed.
 
 --short takes seconds instead of hours: small networks, one seed, a row for each run, and the same figures each time.
 With --against FILE, an earlier --runs document, it fails where T99 or the bytes sent are more than 10 % worse, or a run
@@ -24,7 +24,7 @@ import tempfile
 TARGETS = ["corelay"]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 REGRESSION = 1.10
-PS, SEQ, RS = "gossipsub-v1.1", "gossipsub-v1.2-seq", "rs-bitmap-64"
+PS, SEQ, RS, ORACLE = "gossipsub-v1.1", "gossipsub-v1.2-seq", "rs-bitmap-64", "oracle"
 SHORT = [("S1-1MiB", 150), ("S1-128KiB", 150), ("S2-1MiB", 150), ("S3-256KiB-loss10", 150)]
 SMOKE = [("S1-32KiB", 20)]
 
@@ -75,7 +75,7 @@ class Goal:
     def row(self, runs):
         value = self.value(runs)
         reaches = (lambda bound: value >= bound) if self.is_more_better else (lambda bound: value <= bound)
-        met = "target" if reaches(self.target) else "must" if reaches(self.must) else "no"
+        met = "-" if self.must is None else "target" if reaches(self.target) else "must" if reaches(self.must) else "no"
         return {"goal": self.name, "what": self.what, "scenario": self.scenario,
                 "value": round(value, 3) if value != float("inf") else None, "must": self.must, "target": self.target,
                 "met": met}
@@ -132,6 +132,28 @@ def goals():
     yield plain("G15", "T100, ms", "S8-1000KB", "t100_ms", 1100, 850)
 
 
+def seen(scenario, router, what, field):
+    """A figure without a goal."""
+    return Goal("-", f"{router}: {what}", scenario, [(scenario, router, None)],
+                lambda runs: runs.median(scenario, field, router), None, None)
+
+
+def table_cells():
+    """What the README's tables hold besides."""
+    for scenario in ("S1-1MiB", "S3-1MiB-loss10", "S2-1MiB", "S5-silent20"):
+        routers = ["corelay", RS] + ([SEQ, ORACLE] if scenario != "S5-silent20" else [])
+        for router in routers + ([PS] if scenario == "S1-1MiB" else []):
+            yield seen(scenario, router, "T99 / LB99", "ratio_lb99")
+            yield seen(scenario, router, "messages sent per node, mean", "sent_mean")
+    for scenario in ("S1-128KiB", "S1-1MiB", "S1-2.5MiB"):
+        for router in ("corelay", SEQ, PS):
+            yield seen(scenario, router, "T99, ms", "t99_ms")
+    yield seen("S2-1MiB-d16", "corelay", "T99 / LB99", "ratio_lb99")
+    yield seen("S2-1MiB-d16", "corelay", "messages sent per node, mean", "sent_mean")
+    yield seen("S1-1200B", SEQ, "T99 / LB99", "ratio_lb99")
+    yield seen("S1-1200B", SEQ, "messages sent per node, mean", "sent_mean")
+
+
 def name_of(row):
     return f"{row['scenario']} {row['router']}, seed {row['seed']}, {row['nodes']} nodes"
 
@@ -176,7 +198,8 @@ def main():
     if is_short:
         rows = short_rows(runs, SMOKE if arguments.smoke else SHORT)
     else:
-        chosen = [goal for goal in goals() if not arguments.goals or goal.name in arguments.goals.split(",")]
+        wanted = arguments.goals.split(",") if arguments.goals else []
+        chosen = [goal for goal in (*goals(), *table_cells()) if not wanted or goal.name in wanted]
         runs.fetch([key for goal in chosen for key in goal.needs])
         rows = [goal.row(runs) for goal in chosen]
     every = [row for each in runs.rows.values() for row in each]
