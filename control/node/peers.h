@@ -79,6 +79,8 @@ class Peers {
   /// Since start: peers refused for what does not match, counted each time; exchanges refused for coming too often.
   [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
   [[nodiscard]] std::uint64_t exchanges_refused() const noexcept { return exchanges_refused_; }
+  /// Members that the data plane was told of, over all topics; none with relay.router = "mesh".
+  [[nodiscard]] std::size_t members() const noexcept;
   [[nodiscard]] const mesh::Mesh& mesh() const noexcept { return mesh_; }
   [[nodiscard]] std::vector<PeerStatus> status() const;
 

@@ -64,6 +64,12 @@ void Peers::update_members() {
   }
 }
 
+std::size_t Peers::members() const noexcept {
+  std::size_t count = 0;
+  for (const auto& [topic, known] : members_) count += known.size();
+  return count;
+}
+
 void Peers::start_mesh(const std::vector<libp2p::Multiaddr>& bootstrap) {
   for (const auto& address : bootstrap) {
     mesh::PeerAddresses target;

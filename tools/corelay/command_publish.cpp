@@ -82,9 +82,8 @@ class NodeOutlet final : public PublishOutlet {
   void say_waiting(Clock::duration waited) {
     if (waited < std::chrono::seconds(2) || std::exchange(has_said_waiting_, true)) return;
     console_.note(
-        "No answer yet. While no peer takes part in the topic, a node holds a message and refuses "
-        "it "
-        "in the end (publish.hold_ms).");
+        "No answer yet: the message is on its way to the first peer, or held until one takes part in the "
+        "topic, and then refused if none comes (publish.hold_ms).");
   }
 
   ExitCode report_refused(const std::string& reason) const {

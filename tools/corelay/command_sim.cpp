@@ -236,11 +236,22 @@ double median_of(const std::vector<Done>& runs, double PropagationResult::*field
   return std::isinf(middle) ? NAN : middle;
 }
 
+/// `near`, and names that end in it: 'two-hop' or 'corelay-two-hop'.
+std::string alternatives(std::string_view near, const std::vector<std::string_view>& names) {
+  std::string text = fmt::format("'{}'", near);
+  for (const std::string_view name : names) {
+    if (name != near && name.ends_with(near)) text += fmt::format(" or '{}'", name);
+  }
+  return text;
+}
+
 /// All routers over all seeds, in the order asked for.
 ExitCode run_all(const Console& console, const SimulateOptions& options, bool has_medians) {
   const auto scenario = find_scenario(options);
   if (!scenario) {
-    return console.fail(ExitCode::usage, scenario.error().describe(), "corelay sim list");
+    const bool is_file = std::ifstream(options.scenario).good();
+    return console.fail(ExitCode::usage, scenario.error().describe(),
+                        is_file ? "sim/scenario.toml, which documents every field" : "corelay sim list");
   }
   std::vector<std::string_view> names;
   for (const sim::RouterInfo& info : sim::routers()) names.push_back(info.name);
@@ -248,7 +259,7 @@ ExitCode run_all(const Console& console, const SimulateOptions& options, bool ha
     if (std::find(names.begin(), names.end(), router) != names.end()) continue;
     const std::string_view near = nearest(router, names);
     return console.fail(ExitCode::usage, fmt::format("there is no router '{}'", router),
-                        near.empty() ? "corelay sim list" : fmt::format("'{}'", near));
+                        near.empty() ? "corelay sim list" : alternatives(near, names));
   }
   for (const std::string& file : {options.json_file, options.svg_file}) {
     if (!file.empty() && !can_write(file))
