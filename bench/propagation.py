@@ -1,11 +1,11 @@
-"""Propagation against the goals: the simulator's figures for Corelay and its rivals, a row a goal.
+"""Propagation against the goals: the simulator's figures for Corelay and its rivals, a row a figure.
 
 Runs `corelay sim` on the built-in scenarios (`corelay sim list`) and takes medians over the seeds. Rivals run on an
 ideal transport: no congestion window, no handshake, lost segments known and sent again one round trip later.
 
-A row: goal; what is measured; scenario; value, its must and target; met ("target", "must", "no"; "-" where the value
-has no goal of its own, as in the README's tables of rivals). Where a larger value is better, must and target are the
-least allowed. The figures behind the rows go to --runs FILE, a row for each scenario, router and seed.
+A row: goal, "-" where there is none (--goals=- takes these alone); what is measured; scenario; value, its must and
+target; met ("target", "must", "no" or "-"). Where a larger value is better, must and target are the least allowed. The
+figures behind the rows go to --runs FILE, a row for each scenario, router and seed.
 
 --short takes seconds instead of hours: small networks, one seed, a row for each run, and the same figures each time.
 With --against FILE, an earlier --runs document, it fails where T99 or the bytes sent are more than 10 % worse, or a run
@@ -139,7 +139,7 @@ def seen(scenario, router, what, field):
 
 
 def table_cells():
-    """What the README's tables hold besides."""
+    """The rows of the README's tables and text."""
     for scenario in ("S1-1MiB", "S3-1MiB-loss10", "S2-1MiB", "S5-silent20"):
         routers = ["corelay", RS] + ([SEQ, ORACLE] if scenario != "S5-silent20" else [])
         for router in routers + ([PS] if scenario == "S1-1MiB" else []):

@@ -82,7 +82,9 @@ void add_clean(List& list) {
                           {"256KiB", 256 * kib},
                           {"1MiB", mib},
                           {"2.5MiB", 5 * mib / 2}}) {
-    list.push_back(uniform(std::string("S1-") + size.name, size.bytes));
+    PropagationScenario one = uniform(std::string("S1-") + size.name, size.bytes);
+    if (size.bytes <= 1200) one.messages = 20;  // the first ones meet neighbours of which nothing is known
+    list.push_back(one);
   }
   for (const Size size : {Size{"128KiB", 128 * kib}, {"1MiB", mib}, {"2.5MiB", 5 * mib / 2}}) {
     for (const std::size_t degree : {8u, 12u, 16u}) {

@@ -92,7 +92,8 @@ void add_control(Families& families, const Node& node) {
   std::size_t mesh_peers = 0;
   for (const auto& topic : subscribed) mesh_peers += node.peers().mesh().mesh_peers(topic).size();
   families.gauge("corelay_mesh_peers", "Mesh peers, over all topics", static_cast<double>(mesh_peers));
-  families.gauge("corelay_members", "Members that two hops take messages to, over all topics (relay.router)",
+  families.gauge("corelay_members",
+                 "Members that two hops take messages to, over all topics; 0 with relay.router = mesh",
                  static_cast<double>(node.peers().members()));
   const Publisher& publisher = node.publisher();
   families.counter("corelay_publishes_accepted_total", "Publishes that reached the mesh",

@@ -52,6 +52,27 @@ std::size_t checked_status_bytes(Bytes bytes) noexcept {
   return status_bytes + count;
 }
 
+bool read_coded(Bytes frame, CodedFrame& coded) noexcept {
+  if (!is_kind(frame, FrameKind::coded, frame_prefix_bytes)) return false;
+  const std::uint8_t form = frame[1] & 0x0f;
+  const std::uint8_t hop = frame[1] >> 4;
+  if (form > static_cast<std::uint8_t>(CodedForm::systematic)) return false;
+  if (hop > static_cast<std::uint8_t>(Hop::second)) return false;
+  coded.form = static_cast<CodedForm>(form);
+  coded.hop = static_cast<Hop>(hop);
+  coded.generation = load_le<std::uint16_t>(&frame[2]);
+  coded.sequence = load_le<std::uint32_t>(&frame[4]);
+  coded.tag = load_tag(&frame[8]);
+  coded.row = frame.subspan(frame_prefix_bytes);
+  if (coded.generation >= generations_wire_max) return false;
+  if (coded.form == CodedForm::vector) {
+    return coded.row.size() >= 2 && coded.row.size() <= vector_wire_bytes_max + shard_wire_bytes_max;
+  }
+  if (coded.row.size() <= row_head_bytes || coded.row.size() > row_head_bytes + shard_wire_bytes_max) return false;
+  coded.seed = load_le<std::uint64_t>(coded.row.data());
+  return coded.form != CodedForm::systematic || coded.seed < k_wire_max;
+}
+
 }  // namespace
 
 std::optional<FrameKind> frame_kind(Bytes frame) noexcept {
@@ -96,31 +117,7 @@ std::size_t write_announce(const AnnounceFrame& announce, std::uint8_t* out) noe
   return frame_prefix_bytes + announce.header.size() + announce.digests.size();
 }
 
-namespace {
-
-bool read_coded(Bytes frame, CodedFrame& coded) noexcept {
-  if (!is_kind(frame, FrameKind::coded, frame_prefix_bytes)) return false;
-  const std::uint8_t form = frame[1] & 0x0f;
-  const std::uint8_t hop = frame[1] >> 4;
-  if (form > static_cast<std::uint8_t>(CodedForm::systematic)) return false;
-  if (hop > static_cast<std::uint8_t>(Hop::second)) return false;
-  coded.form = static_cast<CodedForm>(form);
-  coded.hop = static_cast<Hop>(hop);
-  coded.generation = load_le<std::uint16_t>(&frame[2]);
-  coded.sequence = load_le<std::uint32_t>(&frame[4]);
-  coded.tag = load_tag(&frame[8]);
-  coded.row = frame.subspan(frame_prefix_bytes);
-  if (coded.generation >= generations_wire_max) return false;
-  if (coded.form == CodedForm::vector) {
-    return coded.row.size() >= 2 && coded.row.size() <= vector_wire_bytes_max + shard_wire_bytes_max;
-  }
-  if (coded.row.size() <= row_head_bytes || coded.row.size() > row_head_bytes + shard_wire_bytes_max) return false;
-  coded.seed = load_le<std::uint64_t>(coded.row.data());
-  return coded.form != CodedForm::systematic || coded.seed < k_wire_max;
-}
-
-}  // namespace
-
+/// Filled where it stays, since copying narrow fields just written waits for each of them.
 std::optional<CodedFrame> parse_coded(Bytes frame) noexcept {
   std::optional<CodedFrame> coded(std::in_place);
   if (!read_coded(frame, *coded)) coded.reset();

@@ -194,7 +194,8 @@ Instant Link::timer_at() const noexcept {
   return timer_base_ + std::min(timeout() * (std::int64_t{1} << doublings), seconds(1));
 }
 
-/// Makes room for sequences that are newer by `shift`, 1 or more.
+/// Makes room for sequences that are newer by `shift`, 1 or more. Nearly always it is less than a word: the first loop
+/// has no branches.
 void Link::shift_received(std::uint64_t shift) noexcept {
   const std::size_t words = shift / 64;
   const std::size_t bits = shift % 64;

@@ -22,9 +22,9 @@ inline constexpr std::size_t frame_bytes_max = 2048 - 64;
 
 /// A frame for one peer. Consecutive items to one peer of equal size form a run; the last of a run may be shorter.
 struct TxItem {
-  TxItem(std::uint8_t* its_frame, std::uint32_t its_sequence, std::uint16_t bytes, std::uint16_t numbered,
-         PeerIndex to) noexcept
-      : frame(its_frame), sequence(its_sequence), frame_bytes(bytes & 0x7fff), is_numbered(numbered & 1), peer(to) {}
+  /// `bytes` up to frame_bytes_max.
+  TxItem(std::uint8_t* its_frame, std::uint32_t its_sequence, std::size_t bytes, bool numbered, PeerIndex to) noexcept
+      : frame(its_frame), sequence(its_sequence), frame_bytes(bytes & 0x7fff), is_numbered(numbered), peer(to) {}
 
   std::uint8_t* frame;
   std::uint32_t sequence;  // used when is_numbered
@@ -89,12 +89,12 @@ class Outbox {
 
   /// Sends the first `frame_bytes` of a taken frame to `peer`. Needs items_left().
   void send(PeerIndex peer, std::uint8_t* frame, std::size_t frame_bytes) noexcept {
-    append(frame, 0, frame_bytes, 0, peer);
+    append(frame, 0, frame_bytes, false, peer);
   }
 
   /// The same under a link sequence of that peer's: one frame may so go to many peers.
   void send_numbered(PeerIndex peer, std::uint8_t* frame, std::size_t frame_bytes, std::uint32_t sequence) noexcept {
-    append(frame, sequence, frame_bytes, 1, peer);
+    append(frame, sequence, frame_bytes, true, peer);
   }
 
   /// False when there is no room.
@@ -109,10 +109,10 @@ class Outbox {
 
  private:
   /// Made where it stays: a copy of narrow fields just written waits until they have left the store buffer.
-  void append(std::uint8_t* frame, std::uint32_t sequence, std::size_t frame_bytes, std::uint16_t is_numbered,
+  void append(std::uint8_t* frame, std::uint32_t sequence, std::size_t frame_bytes, bool is_numbered,
               PeerIndex peer) noexcept {
     CHECK(items_.size() < frames_max_ * 4 && frame_bytes <= frame_bytes_max);
-    items_.emplace_back(frame, sequence, static_cast<std::uint16_t>(frame_bytes), is_numbered, peer);
+    items_.emplace_back(frame, sequence, frame_bytes, is_numbered, peer);
   }
 
   static constexpr std::size_t slot_bytes = 2048;

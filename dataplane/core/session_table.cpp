@@ -127,6 +127,7 @@ struct Peer {
   std::array<SendKey, send_keys_per_peer> send;
 };
 
+/// In words, as it is read again at once: bytes would be waited for.
 AeadIv nonce_of(const AeadIv& iv, std::uint8_t source_lane, std::uint64_t packet_number) noexcept {
   AeadIv nonce;
   store_le(&nonce[0], load_le<std::uint32_t>(&iv[0]) ^ source_lane);

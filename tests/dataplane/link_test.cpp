@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <set>
 
 namespace corelay::dataplane {
 namespace {
@@ -95,6 +97,33 @@ TEST(Link, AToldRoundTripThatIsFarTooLongStopsNothing) {
   }
   EXPECT_EQ(lost, 1U);
   EXPECT_LT(now, Instant{} + seconds(3));
+}
+
+/// Jumps to and over the ends of words and of the window, with late arrivals between, against a plain set.
+TEST(Link, WhatArrivedIsRememberedBitByBit) {
+  constexpr std::uint32_t span = 1024;
+  Link link(128);
+  link.reset({});
+  std::set<std::uint32_t> arrived;
+  std::uint32_t highest = 0;
+  const auto arrive = [&](std::uint32_t sequence) {
+    const bool is_fresh = sequence + span > highest && arrived.insert(sequence).second;
+    EXPECT_EQ(link.on_received({}, sequence), is_fresh) << sequence;
+    highest = std::max(highest, sequence);
+  };
+  for (std::uint32_t sequence = 1; sequence <= 1100; ++sequence) arrive(sequence);
+  for (const std::uint32_t jump : {1u, 2u, 63u, 64u, 65u, 127u, 128u, 129u, 500u, 960u, 1023u, 1024u, 1025u, 5000u}) {
+    arrive(highest + jump);
+    for (const std::uint32_t back : {0u, 1u, 62u, 63u, 64u, 65u, 200u, 1022u, 1023u, 1024u}) arrive(highest - back);
+    const auto words = link.ack_words();
+    ASSERT_EQ(words.size(), span / 64);
+    for (std::uint32_t back = 0; back < span; ++back) {
+      EXPECT_EQ((words[back / 64] >> (back % 64) & 1) != 0, arrived.contains(highest - back)) << jump << ' ' << back;
+    }
+  }
+  EXPECT_TRUE(link.on_received({}, highest + 0x7fffffff));
+  EXPECT_EQ(link.ack_words()[0], 1u);
+  EXPECT_EQ(link.ack_words()[1], 0u);
 }
 
 }  // namespace

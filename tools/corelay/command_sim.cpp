@@ -155,6 +155,11 @@ void add_row(Table& table, const Done& done) {
 }
 
 /// The scenario by name or file, with what the command line changed.
+bool is_file(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored);
+}
+
 Expected<PropagationScenario> find_scenario(const SimulateOptions& options) {
   std::vector<std::string_view> names;
   PropagationScenario scenario;
@@ -167,7 +172,7 @@ Expected<PropagationScenario> find_scenario(const SimulateOptions& options) {
     scenario = *found;
   } else {
     const std::ifstream file(options.scenario, std::ios::binary);
-    if (!file) {
+    if (!is_file(options.scenario) || !file) {
       const std::string_view near = nearest(options.scenario, names);
       return fail(ErrorCode::not_found, "scenario",
                   fmt::format("there is no scenario and no file '{}'{}", options.scenario,
@@ -249,9 +254,9 @@ std::string alternatives(std::string_view near, const std::vector<std::string_vi
 ExitCode run_all(const Console& console, const SimulateOptions& options, bool has_medians) {
   const auto scenario = find_scenario(options);
   if (!scenario) {
-    const bool is_file = std::ifstream(options.scenario).good();
+    const std::string_view fields = "sim/scenario.toml of the source, which documents every field";
     return console.fail(ExitCode::usage, scenario.error().describe(),
-                        is_file ? "sim/scenario.toml, which documents every field" : "corelay sim list");
+                        std::string(is_file(options.scenario) ? fields : "corelay sim list"));
   }
   std::vector<std::string_view> names;
   for (const sim::RouterInfo& info : sim::routers()) names.push_back(info.name);
