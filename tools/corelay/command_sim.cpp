@@ -180,6 +180,7 @@ Expected<PropagationScenario> find_scenario(const SimulateOptions& options) {
     }
     std::ostringstream text;
     text << file.rdbuf();
+    if (text.str().empty()) return fail(ErrorCode::malformed, options.scenario, "the file is empty");
     auto parsed = sim::parse_scenario(text.str(), options.scenario);
     if (!parsed) return parsed;
     scenario = std::move(*parsed);
