@@ -91,7 +91,8 @@ grpc::ByteBuffer take_burst(std::deque<Outgoing>& waiting) {
 
 }  // namespace
 
-/// One ListenCommands or ListenBursts call; it keeps itself alive until gRPC is done with it.
+/// One ListenCommands or ListenBursts call. Its owner keeps it until `ended` was called, which is gRPC's last word:
+/// were it gRPC's thread that let go of it, and with it of the channel, that thread would end the queue it runs on.
 class Call final : public Stream {
  public:
   using Received = std::function<void(const std::shared_ptr<const grpc::Slice>&)>;
@@ -103,7 +104,6 @@ class Call final : public Stream {
   static std::shared_ptr<Call> begin(std::shared_ptr<grpc::Channel> channel, grpc::GenericStub& stub, bool in_bursts,
                                      Received received, Ended ended) {
     auto call = std::make_shared<Call>(std::move(channel), in_bursts, std::move(received), std::move(ended));
-    call->self_ = call;
     stub.PrepareBidiStreamingCall(&call->context_, in_bursts ? burst_method : single_method, grpc::StubOptions(),
                                   call.get());
     call->AddHold();
@@ -192,8 +192,8 @@ class Call final : public Stream {
 
   void OnDone(const grpc::Status& status) override {
     daemon::take_from_grpc(this);
-    const auto self = std::move(self_);
-    ended_(status);
+    const Ended ended = ended_;  // the owner may let go of us before it returns
+    ended(status);
   }
 
   // Outlives the context, which has it too: ThreadSanitizer does not see gRPC give up the last of them.
@@ -202,7 +202,6 @@ class Call final : public Stream {
   const Received received_;
   const Ended ended_;
   grpc::ClientContext context_;
-  std::shared_ptr<Call> self_;
   grpc::ByteBuffer read_;
   grpc::ByteBuffer write_;  // gRPC's while is_writing_
   std::mutex mutex_;        // guards what follows

@@ -154,12 +154,12 @@ void add_row(Table& table, const Done& done) {
                  fmt::format("{:.1f}", done.wall_s)});
 }
 
-/// The scenario by name or file, with what the command line changed.
 bool is_file(const std::string& path) {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored) && !std::filesystem::is_directory(path, ignored);
 }
 
+/// The scenario by name or file, with what the command line changed.
 Expected<PropagationScenario> find_scenario(const SimulateOptions& options) {
   std::vector<std::string_view> names;
   PropagationScenario scenario;
