@@ -213,18 +213,34 @@ void Link::shift_received(std::uint64_t shift) noexcept {
   }
 }
 
+/// Notes the sequences that came in order since the words were last right.
+void Link::settle_received() noexcept {
+  if (in_order_ == 0) return;
+  shift_received(in_order_);
+  const std::size_t words = std::min<std::size_t>(in_order_ / 64, received_words_.size());
+  std::fill_n(received_words_.begin(), words, ~std::uint64_t{0});
+  if (words < received_words_.size()) received_words_[words] |= (std::uint64_t{1} << in_order_ % 64) - 1;
+  in_order_ = 0;
+}
+
 bool Link::on_received(Instant now, std::uint32_t wire_sequence, Duration wait) noexcept {
   constexpr std::uint64_t span = 64 * 16;
   const auto ahead = static_cast<std::int32_t>(wire_sequence - static_cast<std::uint32_t>(highest_received_));
   const auto wide = static_cast<std::int64_t>(highest_received_) + ahead;
   if (wide <= 0) return false;
   const auto sequence = static_cast<std::uint64_t>(wide);
-  if (sequence > highest_received_) {
+  if (sequence == highest_received_ + 1) {
+    ++in_order_;
+    highest_received_ = sequence;
+    highest_received_at_ = now;
+  } else if (sequence > highest_received_) {
+    settle_received();
     shift_received(sequence - highest_received_);
     received_words_[0] |= 1;
     highest_received_ = sequence;
     highest_received_at_ = now;
   } else {
+    settle_received();
     const std::uint64_t back = highest_received_ - sequence;
     if (back >= span) return false;
     std::uint64_t& word = received_words_[back / 64];
@@ -237,7 +253,8 @@ bool Link::on_received(Instant now, std::uint32_t wire_sequence, Duration wait) 
   return true;
 }
 
-std::span<const std::uint64_t> Link::ack_words() const noexcept {
+std::span<const std::uint64_t> Link::ack_words() noexcept {
+  settle_received();
   if (highest_received_ == 0) return {};
   const std::size_t spare = highest_received_ <= bulk_until_ ? bulk_spare_words : 2;
   const std::size_t words = std::min<std::size_t>(unacknowledged_ / 64 + spare, received_words_.size());

@@ -172,7 +172,7 @@ class Link {
   /// An announce or a coded frame arrived: many others may follow and their acknowledgements be lost.
   void on_bulk_received() noexcept { bulk_until_ = highest_received_ + bulk_spare_words * 64; }
   /// The bitmap words to send: those of what is new and some before them, since feedback may be lost.
-  [[nodiscard]] std::span<const std::uint64_t> ack_words() const noexcept;
+  [[nodiscard]] std::span<const std::uint64_t> ack_words() noexcept;
   [[nodiscard]] std::uint32_t unacknowledged() const noexcept { return unacknowledged_; }
   /// How long feedback on what arrives may wait for more: a tenth of the round trip, 1 to 10 ms.
   [[nodiscard]] Duration feedback_wait() const noexcept {
@@ -208,6 +208,7 @@ class Link {
   void take_rtt(Instant now, Duration rtt) noexcept;
   void take_rate(Instant now) noexcept;
   void shift_received(std::uint64_t shift) noexcept;
+  void settle_received() noexcept;
   void drain(double delivered, double lost_share) noexcept;
   void advance_oldest() noexcept;
   [[nodiscard]] Duration timeout() const noexcept;
@@ -288,7 +289,8 @@ class Link {
 
   std::uint64_t highest_received_ = 0;
   Instant highest_received_at_{};
-  std::array<std::uint64_t, 16> received_words_{};  // as on the wire
+  std::array<std::uint64_t, 16> received_words_{};  // as on the wire, but for the last in_order_ sequences:
+  std::uint64_t in_order_ = 0;                      // shifting all words with each would take longer than the rest
   static constexpr std::size_t bulk_spare_words = 3;
   std::uint64_t bulk_until_ = 0;  // sequence up to which feedback repeats more of what it said before
   std::uint32_t unacknowledged_ = 0;

@@ -12,6 +12,7 @@ namespace {
 constexpr Duration refresh_every = milliseconds(10);
 constexpr Duration unknown_wait_max = seconds(2);
 constexpr std::uint8_t retold_max = 12;
+constexpr float loss_least = 1e-18f;  // less is none: fading on, it would come to numbers that processors are slow with
 
 /// Behind an odd number of half bytes comes one that is zero.
 bool has_clean_end(Bytes row, std::size_t k) noexcept { return k % 2 == 0 || row[k / 2] >> 4 == 0; }
@@ -271,6 +272,7 @@ void Relay::State::on_feedback(Instant now, PeerIndex from, Bytes bytes) noexcep
        feedback->words},
       [&](const SentFrame& frame, bool is_acknowledged) {
         loss += ((is_acknowledged ? 0.0f : 1.0f) - loss) / 64;
+        if (loss < loss_least) loss = 0;
         on_frame_ended(now, from, frame, is_acknowledged);
       });
   if (!is_new) return;

@@ -115,6 +115,7 @@ TEST(Link, WhatArrivedIsRememberedBitByBit) {
   for (const std::uint32_t jump : {1u, 2u, 63u, 64u, 65u, 127u, 128u, 129u, 500u, 960u, 1023u, 1024u, 1025u, 5000u}) {
     arrive(highest + jump);
     for (const std::uint32_t back : {0u, 1u, 62u, 63u, 64u, 65u, 200u, 1022u, 1023u, 1024u}) arrive(highest - back);
+    for (std::uint32_t in_order = 0; in_order < jump % 150; ++in_order) arrive(highest + 1);
     const auto words = link.ack_words();
     ASSERT_EQ(words.size(), span / 64);
     for (std::uint32_t back = 0; back < span; ++back) {
