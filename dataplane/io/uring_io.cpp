@@ -22,6 +22,8 @@ namespace {
 constexpr unsigned submission_entries = 256;
 constexpr unsigned completion_entries = 2048;
 constexpr int buffer_group = 0;
+constexpr std::size_t provided_bytes = 512 << 10;  // for the kernel to fill before it comes back to a buffer: it takes
+constexpr std::size_t provided_min = 8;            // them in turn, and more would push each other out of the cache
 constexpr std::size_t name_bytes = 32;       // what the kernel writes before the payload of a multishot recvmsg:
 constexpr std::size_t control_bytes = 80;    // its own 16 bytes, the sender, control messages; 128 in all, so that
 constexpr std::size_t payload_offset = sizeof(io_uring_recvmsg_out) + name_bytes + control_bytes;
@@ -71,7 +73,7 @@ class UringIo final : public PacketIo {
   void arm_receive() noexcept;
   void arm_wake() noexcept;
   void start_send(TxRun& run, DestinationTable::Entry& to) noexcept;
-  void give_buffer(std::uint32_t slot, int position) noexcept;
+  void provide() noexcept;
   void reap() noexcept;
   void reap_receive(const io_uring_cqe& completion) noexcept;
   void reap_send(const io_uring_cqe& completion) noexcept;
@@ -103,6 +105,7 @@ class UringIo final : public PacketIo {
   std::uint64_t wake_count_ = 0;
   std::size_t sends_in_flight_ = 0;
   std::size_t provided_ = 0;  // receive buffers the kernel may use
+  std::size_t usual_run_bytes_ = 0;  // of runs received lately
   int receive_error_ = 0;     // of the last receive that ended
   bool receive_armed_ = false;
   bool wake_armed_ = false;
@@ -189,9 +192,7 @@ Expected<void> UringIo::provide_buffers() {
     return fail(ErrorCode::unavailable, "open io_uring", "no provided buffer ring", -refused);
   }
   buffers_registered_ = true;
-  for (std::size_t i = 0; i < count; ++i) give_buffer(rx_pool_.take(), static_cast<int>(i));
-  io_uring_buf_ring_advance(buffer_ring_, static_cast<int>(count));
-  provided_ = count;
+  provide();
   return {};
 }
 
@@ -241,10 +242,17 @@ void UringIo::arm_wake() noexcept {
   wake_armed_ = true;
 }
 
-void UringIo::give_buffer(std::uint32_t slot, int position) noexcept {
-  io_uring_buf_ring_add(buffer_ring_, rx_pool_.slot(slot), static_cast<unsigned>(rx_slot_bytes),
-                        static_cast<unsigned short>(slot),
-                        io_uring_buf_ring_mask(static_cast<std::uint32_t>(rx_pool_.count())), position);
+/// Hands the kernel free receive buffers, those used last first: few while runs are long, all while they are short.
+void UringIo::provide() noexcept {
+  const std::size_t wanted = std::max(provided_min, provided_bytes / std::max<std::size_t>(1, usual_run_bytes_));
+  const int mask = io_uring_buf_ring_mask(static_cast<std::uint32_t>(rx_pool_.count()));
+  int added = 0;
+  for (; provided_ < wanted && rx_pool_.free_count() != 0; ++provided_) {
+    const std::uint32_t slot = rx_pool_.take();
+    io_uring_buf_ring_add(buffer_ring_, rx_pool_.slot(slot), static_cast<unsigned>(rx_slot_bytes),
+                          static_cast<unsigned short>(slot), mask, added++);
+  }
+  io_uring_buf_ring_advance(buffer_ring_, added);
 }
 
 bool UringIo::kernel_has_work() const noexcept {
@@ -267,13 +275,14 @@ void UringIo::reap() noexcept {
     }
   }
   if (seen != 0) io_uring_cq_advance(&ring_, seen);
+  provide();
 }
 
 void UringIo::reap_receive(const io_uring_cqe& completion) noexcept {
   if ((completion.flags & IORING_CQE_F_MORE) == 0) receive_armed_ = false;
   if (completion.res < 0) {
     receive_error_ = completion.res;
-    if (completion.res == -ENOBUFS) ++stats_.rx_starved;
+    if (completion.res == -ENOBUFS && rx_pool_.free_count() == 0) ++stats_.rx_starved;
     return;
   }
   if ((completion.flags & IORING_CQE_F_BUFFER) == 0) return;
@@ -283,8 +292,7 @@ void UringIo::reap_receive(const io_uring_cqe& completion) noexcept {
   if (decode(slot, static_cast<std::uint32_t>(completion.res), run)) {
     arrived_[arrived_tail_++ % arrived_.size()] = run;
   } else {
-    run.token = slot;
-    release({&run, 1});
+    rx_pool_.give(slot);
   }
 }
 
@@ -303,6 +311,7 @@ bool UringIo::decode(std::uint32_t slot, std::uint32_t length, RxRun& run) noexc
   msghdr control{};
   control.msg_control = memory + sizeof header + name_bytes;
   control.msg_controllen = header.controllen;
+  usual_run_bytes_ = (usual_run_bytes_ * 7 + bytes) / 8;
   run.data = memory + payload_offset;
   run.bytes = bytes;
   run.segment_bytes = received_segment_bytes(control, bytes);
@@ -333,10 +342,8 @@ std::size_t UringIo::rx_burst(std::span<RxRun> out) noexcept {
 }
 
 void UringIo::release(std::span<const RxRun> done) noexcept {
-  int position = 0;
-  for (const RxRun& run : done) give_buffer(run.token, position++);
-  io_uring_buf_ring_advance(buffer_ring_, position);
-  provided_ += done.size();
+  for (const RxRun& run : done) rx_pool_.give(run.token);
+  provide();
 }
 
 TxBuffer UringIo::tx_alloc() noexcept {
