@@ -35,6 +35,8 @@ class SlotList {
   }
   /// slot_none when all are taken.
   [[nodiscard]] std::uint32_t take() noexcept { return count_ == 0 ? slot_none : free_[--count_]; }
+  /// What take() will return.
+  [[nodiscard]] std::uint32_t top() const noexcept { return count_ == 0 ? slot_none : free_[count_ - 1]; }
   void give(std::uint32_t slot) noexcept {
     CHECK(count_ < free_.size());
     free_[count_++] = slot;

@@ -18,9 +18,12 @@ constexpr std::size_t outputs_each_product = 4;  // coded frames made in one pas
 constexpr std::size_t packet_overhead_bytes = datagram_overhead_bytes + 28;  // on the wire, with IPv4 and UDP
 constexpr double slow_rate = 50e6;               // bytes per second: six such links are what one core can serve
 constexpr std::size_t newest_rows = 4;           // combined while a neighbour is far from full rank,
-constexpr std::size_t older_rows = 4;            // with so many older ones,
+constexpr std::size_t older_rows = 2;            // with so many older ones,
+constexpr std::size_t older_rows_lossy = 4;      // so many on a link that loses packets,
 constexpr std::size_t older_rows_slow = 28;      // or so many where the link, not the product, takes the time
+constexpr float lossy_from = 0.005f;
 constexpr std::size_t lacking_rows_hit = 2;
+constexpr Duration shared_before_pace = milliseconds(1);  // a run takes about as long on the slowest link that shares
 constexpr double far_start = 1.5;     // times its share of what we hold: unsolicited, for a far neighbour
 constexpr double named_start = 0.4;  // of its share: for one that announced the message too
 constexpr std::int64_t far_times = 2;  // a neighbour is far when its round trip is so many times the least,
@@ -318,13 +321,14 @@ std::size_t Relay::State::send_systematic(Instant now, std::uint32_t slot, std::
   const Message& message = messages[slot];
   Generation& generation = messages.generation(message, g);
   count = std::min<std::size_t>(count, message.header.k - generation.next_systematic);
+  std::array<std::uint8_t*, outputs_each_product> frames;
   for (std::size_t i = 0; i < count; ++i) {
-    std::uint8_t* frame = out.take_frame();
+    frames[i] = out.take_frame();
     const std::uint16_t row = generation.next_systematic++;
-    std::memcpy(frame + frame_prefix_bytes + row_head_bytes, generation.rows[row], message.header.shard_bytes);
-    begin_coded(message, g, CodedForm::systematic, row, frame);
-    ship(now, slot, g, f, frame, row_head_bytes, out);
+    std::memcpy(frames[i] + frame_prefix_bytes + row_head_bytes, generation.rows[row], message.header.shard_bytes);
+    begin_coded(message, g, CodedForm::systematic, row, frames[i]);
   }
+  ship(now, slot, g, f, {frames.data(), count}, row_head_bytes, out);
   counters.add(Counter::tx_systematic_total, count);
   return count;
 }
@@ -354,10 +358,11 @@ std::size_t Relay::State::send_encoded(Instant now, std::uint32_t slot, std::siz
 
 /// Rows combined besides the newest. What a neighbour lacks may be anywhere once that is little: combinations of all,
 /// or, where it is the product that takes the time, of so many that they hold two of the lacking ones on average.
-std::size_t Relay::State::older_wanted(const Link& link, std::size_t k, std::size_t lacking) const noexcept {
-  const bool is_product_dear = !is_slow(link);
-  if (lacking > k / 8) return is_product_dear ? older_rows : older_rows_slow;
-  return is_product_dear ? older_rows + lacking_rows_hit * k / lacking : k;
+std::size_t Relay::State::older_wanted(const Peer& to, std::size_t k, std::size_t lacking) const noexcept {
+  const bool is_near_end = lacking <= k / 8;
+  if (is_slow(to.link)) return is_near_end ? k : older_rows_slow;
+  const std::size_t few = to.loss < lossy_from ? older_rows : older_rows_lossy;
+  return is_near_end ? few + lacking_rows_hit * k / lacking : few;
 }
 
 /// Combines the newest rows, which are what neighbours lack most, with as many older ones from anywhere, so that also a
@@ -369,7 +374,7 @@ std::size_t Relay::State::send_recoded(Instant now, std::uint32_t slot, std::siz
   const Generation& generation = messages.generation(message, g);
   const std::size_t k = message.header.k;
   const std::size_t held = generation.held;
-  const std::size_t older = older_wanted(peers[message.flows[f].peer].link, k, generation.flows[f].deficit);
+  const std::size_t older = older_wanted(peers[message.flows[f].peer], k, generation.flows[f].deficit);
   const bool takes_all = held <= newest_rows + older;
   const std::size_t newest = takes_all ? held : newest_rows;
   std::array<const std::uint8_t*, k_wire_max> rows;
@@ -411,7 +416,7 @@ std::size_t Relay::State::ship_all(Instant now, std::uint32_t slot, std::size_t 
                                    Outbox& out) noexcept {
   Message& message = messages[slot];
   Generation& generation = messages.generation(message, g);
-  for (std::uint8_t* const frame : frames) ship(now, slot, g, f, frame, vector_bytes, out);
+  ship(now, slot, g, f, frames, vector_bytes, out);
   std::size_t shipped = frames.size();
   if (is_slow(peers[message.flows[f].peer].link)) return shipped;
   for (std::uint8_t other = 0; other < message.flow_count; ++other) {
@@ -420,37 +425,40 @@ std::size_t Relay::State::ship_all(Instant now, std::uint32_t slot, std::size_t 
     const Link& link = peers[flow.peer].link;
     if (is_slow(link)) continue;
     std::size_t count = std::min({frames.size(), allowed(message, flow), out.items_left()});
-    if (count != 0) count = std::min(count, link.room(now, count));
+    if (count != 0) count = std::min(count, link.room(now + shared_before_pace, count));
     if (count != 0) count = std::min(count, can_give(now, message, generation, flow, generation.flows[other]));
-    for (std::size_t i = 0; i < count; ++i) ship(now, slot, g, other, frames[i], vector_bytes, out);
+    if (count != 0) ship(now, slot, g, other, frames.first(count), vector_bytes, out);
     shipped += count;
   }
   return shipped;
 }
 
-void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f, std::uint8_t* frame,
-                        std::size_t vector_bytes, Outbox& out) noexcept {
+void Relay::State::ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t f,
+                        std::span<std::uint8_t* const> frames, std::size_t vector_bytes, Outbox& out) noexcept {
   Message& message = messages[slot];
   Flow& flow = message.flows[f];
   GenerationFlow& part = messages.generation(message, g).flows[f];
+  Link& link = peers[flow.peer].link;
   const std::size_t bytes = frame_prefix_bytes + vector_bytes + message.header.shard_bytes;
   const std::size_t charged = bytes + params.shard_bytes_elided;
-  const std::uint32_t sequence = peers[flow.peer].link.on_sent(
-      now, {slot, message.epoch, static_cast<std::uint16_t>(g), static_cast<std::uint16_t>(charged), f,
-            static_cast<std::uint8_t>(FrameKind::coded)});
-  charge_rate(now, charged);
-  ++part.inflight;
-  if (++part.given == given_max * message.header.k) part.given_at = quarters(now);
-  ++flow.inflight;
-  if (flow.state == PeerState::unheard) ++flow.start_used;
-  out.send_numbered(flow.peer, frame, bytes, sequence);
-  counters.add(Counter::tx_coded_total);
+  const SentFrame sent{slot, message.epoch, static_cast<std::uint16_t>(g), static_cast<std::uint16_t>(charged), f,
+                       static_cast<std::uint8_t>(FrameKind::coded)};
+  for (std::uint8_t* const frame : frames) out.send_numbered(flow.peer, frame, bytes, link.on_sent(now, sent));
+  const auto count = static_cast<std::uint16_t>(frames.size());
+  charge_rate(now, charged, count);
+  const std::size_t given_limit = given_max * message.header.k;
+  if (part.given < given_limit && part.given + count >= given_limit) part.given_at = quarters(now);
+  part.given = static_cast<std::uint16_t>(part.given + count);
+  part.inflight = static_cast<std::uint16_t>(part.inflight + count);
+  flow.inflight += count;
+  if (flow.state == PeerState::unheard) flow.start_used += count;
+  counters.add(Counter::tx_coded_total, count);
 }
 
-void Relay::State::charge_rate(Instant now, std::size_t charged) noexcept {
+void Relay::State::charge_rate(Instant now, std::size_t charged, std::size_t frames) noexcept {
   if (params.rate_bytes_per_second_max == 0) return;
   const std::size_t on_wire = charged + packet_overhead_bytes;
-  const auto cost_ns = static_cast<std::int64_t>(on_wire * 1'000'000'000 / params.rate_bytes_per_second_max);
+  const auto cost_ns = static_cast<std::int64_t>(on_wire * 1'000'000'000 / params.rate_bytes_per_second_max * frames);
   rate_at = std::max(rate_at, now - milliseconds(1)) + Duration{cost_ns};
 }
 
@@ -463,7 +471,10 @@ void Relay::State::queue_bulk(std::uint32_t slot, std::uint8_t f) noexcept {
 }
 
 void Relay::State::queue_all(std::uint32_t slot) noexcept {
-  for (std::uint8_t f = 0; f < messages[slot].flow_count; ++f) queue_bulk(slot, f);
+  const Message& message = messages[slot];
+  for (std::uint8_t f = 0; f < message.flow_count; ++f) {
+    if (!message.flows[f].is_queued) queue_bulk(slot, f);
+  }
 }
 
 void Relay::State::queue_urgent(std::uint32_t slot, std::uint8_t f) noexcept {

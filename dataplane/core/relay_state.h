@@ -313,7 +313,7 @@ struct Relay::State {
   [[nodiscard]] std::size_t start_allowance(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] bool is_slow(const Link& link) const noexcept;
   [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
-  [[nodiscard]] std::size_t older_wanted(const Link& link, std::size_t k, std::size_t lacking) const noexcept;
+  [[nodiscard]] std::size_t older_wanted(const Peer& to, std::size_t k, std::size_t lacking) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t can_give(Instant now, const Message& message, const Generation& generation,
                                      const Flow& flow, GenerationFlow& part) noexcept;
@@ -327,9 +327,9 @@ struct Relay::State {
                           std::uint8_t* frame, Hop hop = Hop::none) noexcept;
   std::size_t ship_all(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow,
                        std::span<std::uint8_t* const> frames, std::size_t vector_bytes, Outbox& out) noexcept;
-  void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::uint8_t* frame,
-            std::size_t vector_bytes, Outbox& out) noexcept;
-  void charge_rate(Instant now, std::size_t charged) noexcept;
+  void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow,
+            std::span<std::uint8_t* const> frames, std::size_t vector_bytes, Outbox& out) noexcept;
+  void charge_rate(Instant now, std::size_t charged, std::size_t frames = 1) noexcept;
   [[nodiscard]] AnnounceFrame announce_of(const Message& message, std::size_t first, std::size_t most,
                                           std::span<std::uint8_t> digests) noexcept;
   void queue_bulk(std::uint32_t slot, std::uint8_t flow) noexcept;
