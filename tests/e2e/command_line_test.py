@@ -96,6 +96,12 @@ def test_an_address_as_a_browser_has_it():
            f"sidecar at localhost:{port}: connection refused")
 
 
+def test_a_port_that_says_nothing_of_grpc_is_not_passed_over():
+    for words in (["publish", "--message", "m"], ["subscribe"], ["multi-publish"], ["multi-subscribe"]):
+        failed(corelay(*words, "--topic", "t", "--grpc", "--service-url", "http://relay.example:9000"), 2,
+               "--service-url: 'http://relay.example:9000'", "--grpc-port")
+
+
 def test_simulations_look_at_their_files_first():
     with tempfile.TemporaryDirectory() as folder:
         failed(corelay("sim", "run", "S1-1MiB", "--json", f"{folder}/none/a.json"), 2, f"cannot write {folder}/none")

@@ -140,7 +140,7 @@ void add_gateway(CLI::App& verb, GatewayOptions& options) {
 
 void add_grpc(CLI::App& verb, GatewayOptions& options) {
   verb.add_flag("--grpc", options.is_grpc, "Over the gateway's gRPC in place of HTTP");
-  add_port(verb, "--grpc-port", "Port of the gateway's gRPC; 50051 for HTTP on 8081, 50052 for 8082 and so on",
+  add_port(verb, "--grpc-port", "Port of the gateway's gRPC [50051 for HTTP on 8081, 50052 for 8082 and so on]",
            options.grpc_port);
 }
 

@@ -65,7 +65,7 @@ class GatewayOutlet final : public PublishOutlet {
     for (std::size_t tried = 1;; ++tried) {
       const std::string authorization = access_.authorization();
       if (!grpc_ || authorization != grpc_authorization_) {
-        const Url url = grpc_url(client_.url(), options_.gateway);
+        const Url url = grpc_url(client_.url(), options_.gateway).value();
         grpc_ = std::make_unique<GatewayGrpc>(url.authority(), url.is_tls, authorization);
         grpc_authorization_ = authorization;
         grpc_address_ = url.authority();
@@ -112,9 +112,8 @@ class GatewayOutlet final : public PublishOutlet {
 }  // namespace
 
 OpenedOutlet open_gateway_outlet(const Console& console, const PublishOptions& options) {
-  auto urls = parse_service_urls(options.gateway.service_urls);
-  if (!urls)
-    return tl::make_unexpected(console.fail(ExitCode::usage, urls.error().describe(), "http://localhost:8081"));
+  auto urls = service_urls_of(console, options.gateway);
+  if (!urls) return tl::make_unexpected(urls.error());
   auto access = Access::open(options.gateway.access);
   if (!access)
     return tl::make_unexpected(console.fail(ExitCode::usage, access.error().describe(),
