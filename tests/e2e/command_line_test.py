@@ -110,6 +110,23 @@ def test_simulations_look_at_their_files_first():
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("S1-1MiB: 20 nodes, 50 Mbit/s"), done.stdout
         routers = [row["router"] for row in json.loads(pathlib.Path(folder, "a.json").read_text())["rows"]]
+def test_lists_have_no_empty_items():
+    for words in ("corelay,", ",corelay", "corelay,,oracle", ","):
+        failed(corelay("sim", "compare", "S1-1MiB", "--nodes", "12", "--routers", words), 2, f"--routers: '{words}'",
+               "commas")
+    failed(corelay("sim", "compare", "S1-1MiB", "--routers", "corelay,orcle"), 2, "no router 'orcle'")
+    failed(corelay("health", "--service-url", "http://localhost:1,"), 2, "--service-url: 'http://localhost:1,'")
+
+
+def test_simulations_look_at_their_files_first():
+    with tempfile.TemporaryDirectory() as folder:
+        failed(corelay("sim", "run", "S1-1MiB", "--json", f"{folder}/none/a.json"), 2, f"cannot write {folder}/none")
+        failed(corelay("sim", "run", "S1-1MiB", "--svg", folder), 2, f"cannot write {folder}")
+        done = corelay("sim", "compare", "S1-1MiB", "--nodes", "20", "--json", f"{folder}/a.json")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("S1-1MiB: 20 nodes, 50 Mbit/s"), done.stdout
+        assert "bound over the mesh" not in done.stdout, done.stdout
+        routers = [row["router"] for row in json.loads(pathlib.Path(folder, "a.json").read_text())["rows"]]
         assert routers == ["corelay", "rs-bitmap-64", "gossipsub-v1.2-seq", "oracle"], routers
 
 
