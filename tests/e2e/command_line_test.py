@@ -96,6 +96,14 @@ def test_an_address_as_a_browser_has_it():
            f"sidecar at localhost:{port}: connection refused")
 
 
+def test_a_bound_that_does_not_hold_has_a_footnote():
+    run = ["sim", "run", "S1-1200B", "--nodes", "20"]
+    done = corelay(*run, "--router", "corelay-two-hop")
+    assert "LB99 is the bound over the mesh's links; corelay-two-hop may be below it" in done.stdout, done.stdout
+    assert "LB99 is" not in corelay(*run, "--router", "corelay").stdout
+    assert "LB99 is" not in corelay(*run, "--router", "corelay-two-hop", "--output", "json").stdout
+
+
 def test_a_port_that_says_nothing_of_grpc_is_not_passed_over():
     for words in (["publish", "--message", "m"], ["subscribe"], ["multi-publish"], ["multi-subscribe"]):
         failed(corelay(*words, "--topic", "t", "--grpc", "--service-url", "http://relay.example:9000"), 2,
