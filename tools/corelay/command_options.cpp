@@ -127,7 +127,7 @@ std::vector<std::string> items_of(const std::string& name, const std::vector<std
       const std::size_t end = std::min(text.find(',', at), text.size());
       if (end == at)
         throw CLI::ValidationError(
-            name, fmt::format("'{}' has nothing before, between or after its commas: A,B", shortened(text)));
+            name, fmt::format("'{}' has an empty item; an item must stand on both sides of commas", shortened(text)));
       items.push_back(text.substr(at, end - at));
       at = end + 1;
     }
