@@ -26,6 +26,9 @@ class GatewayOutlet final : public PublishOutlet {
         client_(console, std::move(urls), access_, options.timeout) {}
 
   ExitCode send(const Payload& payload) override {
+    if (payload.bytes.empty())
+      return console_.fail(ExitCode::refused, "message is empty (0 bytes), and a gateway takes no empty one",
+                           "a message of a byte or more; a node's sidecar (--addr HOST:PORT) takes an empty one");
     const auto sent_at = Clock::now();
     const auto sent_ns = wall_time();
     Answer answer = options_.gateway.is_grpc ? send_grpc(payload) : send_rest(payload);
@@ -92,6 +95,10 @@ class GatewayOutlet final : public PublishOutlet {
       case ErrorCode::unauthenticated:
         return client_.refused(401, error.what, "the message");
       case ErrorCode::not_found:
+        if (error.what != "topic not assigned")
+          return console_.fail(ExitCode::unreachable,
+                               fmt::format("no gateway's gRPC at {}: {}", grpc_address_, error.what),
+                               "--grpc-port with the gateway's PROXY_GRPC_PORT, or --addr for a node");
         return client_.refused(404, error.what, "the message");
       case ErrorCode::too_large:
         return client_.refused(429, error.what, "the message");
