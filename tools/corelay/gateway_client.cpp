@@ -122,12 +122,14 @@ ExitCode GatewayClient::unreachable(const Error& error) const {
                                                              : ExitCode::unreachable;
   if (error.code == ErrorCode::malformed) {
     const PortKind kind = url().is_tls ? PortKind::unknown : kind_of_port(url().authority());
-    const char* is = kind == PortKind::sidecar ? ": that is the gRPC port of a node or a gateway"
-                     : kind == PortKind::p2p   ? ": that is the p2p port of a node"
-                                               : "";
+    const char* is = kind == PortKind::sidecar        ? ": that is the gRPC port of a node's sidecar"
+                     : kind == PortKind::gateway_grpc ? ": that is the gRPC port of a gateway"
+                     : kind == PortKind::p2p          ? ": that is the p2p port of a node"
+                                                      : "";
     return console_.fail(code, fmt::format("no gateway at {}: {}{}", url().origin(), error.what, is),
-                         kind == PortKind::sidecar ? "the port of its HTTP API (GATEWAY_PORT), or --addr for a node"
-                                                   : "--service-url with the port of a gateway's HTTP API");
+                         kind == PortKind::sidecar
+                             ? "--addr for a node, or the port of a gateway's HTTP API (GATEWAY_PORT)"
+                             : "--service-url with the port of a gateway's HTTP API (GATEWAY_PORT)");
   }
   return console_.fail(code, fmt::format("no gateway at {}: {}", url().origin(), error.what),
                        "--service-url http://HOST:PORT of a running gateway; 'corelay up' starts two, at "
@@ -153,6 +155,11 @@ ExitCode GatewayClient::refused(unsigned status, const std::string& why, const s
     case 404:
       if (why == "topic not assigned")
         return console_.fail(ExitCode::refused, said, "subscribe to the topic through this gateway first");
+      if (!url().is_tls && kind_of_port(url().authority()) == PortKind::api)
+        return console_.fail(
+            ExitCode::refused,
+            fmt::format("no gateway at {}: that is the HTTP API of a node, not of a gateway", url().origin()),
+            "--service-url with a gateway's HTTP port, or --addr with the node's sidecar");
       return console_.fail(ExitCode::refused, said, "is this a gateway? 'corelay health --service-url ...'");
     case 429:
       return console_.fail(ExitCode::refused, said,

@@ -177,7 +177,9 @@ class GatewaySubscription {
   }
 
   ExitCode report(const Failure& failure) const {
-    if (failure.status != 0) return client_.refused(failure.status, failure.error.what, "the subscription");
+    const bool is_other = options_.gateway.is_grpc && failure.status == 404;  // speaks gRPC, and is no gateway
+    if (failure.status != 0 && !is_other)
+      return client_.refused(failure.status, failure.error.what, "the subscription");
     if (!options_.gateway.is_grpc) return client_.unreachable(failure.error);
     const bool is_late = failure.error.code == ErrorCode::timed_out;
     return console_.fail(is_late ? ExitCode::timed_out : ExitCode::unreachable,
