@@ -337,7 +337,7 @@ Expected<bool> admit(const PropagationScenario& scenario) {
 
 std::vector<RouterInfo> routers() {
   std::vector<RouterInfo> list;
-  for (const RouterEntry& entry : router_entries()) list.push_back({entry.name, entry.about});
+  for (const RouterEntry& entry : router_entries()) list.push_back({entry.name, entry.about, entry.is_direct});
   return list;
 }
 

@@ -128,6 +128,7 @@ struct PropagationResult {
 struct RouterInfo {
   std::string_view name;
   std::string_view about;
+  bool is_direct = false;  // not bound to the mesh's links, which LB99 counts
 };
 [[nodiscard]] std::vector<RouterInfo> routers();
 

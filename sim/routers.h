@@ -18,6 +18,7 @@ struct RouterEntry {
   std::string_view name;
   std::string_view about;
   RouterMaker make;
+  bool is_direct = false;  // nodes send to each other whether the mesh links them or not
 };
 [[nodiscard]] std::span<const RouterEntry> router_entries();
 

@@ -40,6 +40,7 @@ std::size_t edits(std::string_view a, std::string_view b) {
 /// Thrown inside this file only.
 struct Wrong {
   std::string what;
+  std::size_t line = 0;  // 0: not known yet
 };
 
 /// Up to 10^12, so that as milliseconds it is still a time in nanoseconds.
@@ -114,10 +115,15 @@ void take_fields(PropagationScenario& scenario, const toml::table& table, const 
           std::min_element(fields.begin(), fields.end(), [&](const Field& a, const Field& b) {
             return edits(a.name, name) < edits(b.name, name);
           });
-      throw Wrong{fmt::format("there is no field '{}{}' (line {}); the nearest is '{}{}'", prefix,
-                              name, node.source().begin.line, prefix, nearest->name)};
+      throw Wrong{fmt::format("there is no field '{}{}'; the nearest is '{}{}'", prefix, name, prefix, nearest->name),
+                  node.source().begin.line};
     }
-    found->take(scenario, node, prefix + std::string(name));
+    try {
+      found->take(scenario, node, prefix + std::string(name));
+    } catch (Wrong& wrong) {
+      if (wrong.line == 0) wrong.line = node.source().begin.line;
+      throw;
+    }
   }
 }
 
@@ -292,6 +298,83 @@ Fields all_fields() {
   };
 }
 
+std::string_view trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+}
+
+/// At most 40 bytes, without what a terminal would obey.
+std::string shown(std::string_view text) {
+  std::string safe(text.substr(0, 40));
+  std::replace_if(safe.begin(), safe.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return text.size() > 40 ? safe + "..." : safe;
+}
+
+/// One line of a file, as far as it can be read without being TOML.
+struct RawLine {
+  std::string section;      // "message", where the line is below [message]
+  std::string_view whole;   // without blanks around it
+  std::string_view key;     // empty where there is no '='
+  std::string_view value;
+};
+RawLine line_of(std::string_view toml, std::size_t number) {
+  RawLine line;
+  for (std::size_t n = 1; n <= number; ++n) {
+    const std::size_t end = std::min(toml.find('\n'), toml.size());
+    line.whole = trimmed(toml.substr(0, end));
+    if (n < number && line.whole.starts_with("[")) {
+      const std::size_t first = std::min(line.whole.find_first_not_of("["), line.whole.size());
+      line.section = line.whole.substr(first, line.whole.find(']', first) - first);
+    }
+    toml.remove_prefix(std::min(end + 1, toml.size()));
+  }
+  const std::size_t equals = line.whole.find('=');
+  if (equals == std::string_view::npos) return line;
+  line.key = trimmed(line.whole.substr(0, equals));
+  line.value = trimmed(line.whole.substr(equals + 1, line.whole.find('#', equals) - equals - 1));
+  return line;
+}
+
+/// What a field says of a bare word as its value; empty where it takes text, or where the field is not to be found.
+std::string refusal_of_word(const RawLine& line) {
+  toml::table fields;
+  fields.insert_or_assign(std::string(line.key), std::string(line.value));
+  toml::table table;
+  if (line.section.empty()) {
+    table = std::move(fields);
+  } else if (line.section == "bandwidth") {
+    table.insert_or_assign(line.section, toml::array{std::move(fields)});
+  } else {
+    table.insert_or_assign(line.section, std::move(fields));
+  }
+  PropagationScenario unused;
+  try {
+    take_fields(unused, table, all_fields(), "");
+  } catch (const Wrong& wrong) {
+    return wrong.what;
+  }
+  return "";
+}
+
+/// What is wrong with a line that is no TOML, by the field that it is about.
+std::string not_toml(const RawLine& line, std::string_view parser_says) {
+  if (line.key.empty())
+    return fmt::format("'{}' is neither 'field = value' nor '[section]' nor '# comment'", shown(line.whole));
+  const std::string field = shown((line.section.empty() ? "" : line.section + ".") + std::string(line.key));
+  if (parser_says.find("redefine") != std::string_view::npos) return fmt::format("{} is there twice", field);
+  if (line.value.empty()) return fmt::format("{} has no value", field);
+  constexpr std::string_view punctuation = "\"'[{";
+  if (punctuation.find(line.value.front()) == std::string_view::npos) {
+    const std::string refusal = refusal_of_word(line);
+    return refusal.empty() ? fmt::format("{} is text and needs quotes: \"{}\"", field, shown(line.value))
+                           : fmt::format("{}; '{}' is not", refusal, shown(line.value));
+  }
+  const std::size_t reason = parser_says.find(": ");
+  return fmt::format("{} = {} is not TOML: {}", field, shown(line.value),
+                     parser_says.substr(reason == std::string_view::npos ? 0 : reason + 2));
+}
+
 }  // namespace
 
 Expected<PropagationScenario> parse_scenario(std::string_view toml, std::string_view where) {
@@ -315,9 +398,10 @@ Expected<PropagationScenario> parse_scenario(std::string_view toml, std::string_
     if (latency.regions.size() > 200) return wrong("latency: there may be 200 regions");
     return scenario;
   } catch (const toml::parse_error& error) {
-    return wrong(fmt::format("line {}: {}", error.source().begin.line, error.description()));
+    const std::size_t line = error.source().begin.line;
+    return wrong(fmt::format("line {}: {}", line, not_toml(line_of(toml, line), error.description())));
   } catch (const Wrong& error) {
-    return wrong(error.what);
+    return wrong(fmt::format("line {}: {}", error.line, error.what));
   }
 }
 

@@ -256,7 +256,9 @@ void HttpApi::publish(Call& call) {
     }
     input->message = random_payload(static_cast<std::size_t>(*input->message_length));
   } else if (!has_message && is_v1) {
-    return refuse(400, "either message or message_length must be provided");
+    return refuse(400, input->message ? "message is empty (0 bytes), give it a byte or more: either message or "
+                                        "message_length must be provided"
+                                      : "either message or message_length must be provided");
   }
   PublishRequest request;
   request.client = std::move(input->client_id);

@@ -234,6 +234,7 @@ class Hub {
   std::vector<DeliveryRecord> deliveries_;  // since the last flush
   Instant now_{};
   std::uint64_t offset_ = 0;
+  std::uint64_t repeats_ = 0;  // messages made their own by no_dedup
   std::size_t log_bytes_ = 0;
   std::size_t in_flight_ = 0;
   std::size_t in_flight_bytes_ = 0;

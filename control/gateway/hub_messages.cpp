@@ -138,7 +138,7 @@ Expected<void> Hub::publish(PublishRequest request) {
   auto [at, is_new] = topic->seen.try_emplace(id);
   if (!is_new && (request.has_timestamp || request.no_dedup)) {
     const std::uint64_t number = request.no_dedup
-                                     ? static_cast<std::uint64_t>(now_.time_since_epoch().count()) ^ (++offset_ << 40)
+                                     ? static_cast<std::uint64_t>(now_.time_since_epoch().count()) ^ (++repeats_ << 40)
                                      : request.timestamp;
     bytes = std::make_shared<const std::string>(wrap_payload(*bytes, number));
     id = sha256_hex(*bytes);

@@ -122,6 +122,18 @@ TEST_F(HubTest, ThresholdsCountDistinctNodes) {
   EXPECT_EQ(hub().counts().duplicate_reports, 4U);
 }
 
+TEST_F(HubTest, MessagesMadeTheirOwnTakeNoOffsets) {
+  ASSERT_TRUE(hub().subscribe("c", "t", 0));
+  Feed* feed = *hub().open("c", &reader, Format::json, {});
+  for (int n = 1; n <= 3; ++n) {
+    publish("m", "p", 0, true);
+    report(0, nodes.sent.back().bytes);
+    const SharedBytes frame = hub().next(*feed);
+    ASSERT_TRUE(frame);
+    EXPECT_NE(frame->find("\"offset\":\"e-" + std::to_string(n) + "\""), std::string::npos) << *frame;
+  }
+}
+
 TEST_F(HubTest, LevelsOfThresholds) {
   EXPECT_EQ(hub().level_of(0), 1U);  // the default, 0.1
   EXPECT_EQ(hub().level_of(0.1), 1U);

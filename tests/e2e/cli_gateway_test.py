@@ -188,6 +188,15 @@ def test_publish_and_subscribe():
 def test_the_same_bytes_at_a_node_and_empty_lines():
     fleet, gateway, url = network()
     listener = Listener(url, "--topic", "t")
+    empty = fleet.directory / "empty"
+    empty.write_bytes(b"")
+    failed(corelay("publish", "--service-url", url, "--topic", "t", "--file", str(empty)), 4,
+           "message is empty (0 bytes)", "--addr")
+    grpc = ["--grpc", "--grpc-port", str(gateway.grpc_port)]
+    for size, said in (("16.1MiB", "message of 168820"), ("18MiB", "request of 188744")):
+        far = corelay("publish", "--service-url", url, *grpc, "--topic", "t", "--random", size)
+        failed(far, 4, said, "is over delivery.message_bytes_max = 16777216 bytes")
+        assert "again later" not in far.stderr, far.stderr
     at_node = ["publish", "--addr", fleet[1].sidecar, "--topic", "t", "--message", "once"]
     assert corelay(*at_node).returncode == 0
     failed(corelay(*at_node), 4, "duplicate", "--service-url in place of --addr")
@@ -323,6 +332,21 @@ def test_what_answers_is_no_gateway():
     node = corelay("health", "--service-url", f"http://{fleet[1].api}")
     assert node.returncode == 0 and node.stdout.startswith("Node        "), node
     assert "not a gateway" in node.stderr, node
+    node = fleet[1]
+    failed(corelay("publish", "--service-url", node.api, "--topic", "t", "--message", "m"), 4, "the HTTP API of a node",
+           "not of a gateway", "--addr")
+    for words in (["publish", "--message", "m"], ["subscribe"]):
+        wrong = ["--service-url", url, "--grpc", "--grpc-port", str(node.sidecar_port)]
+        failed(corelay(*words, *wrong, "--topic", "t"), 3,
+               "no gateway's gRPC", str(node.sidecar_port), "not as a gateway", "--grpc-port")
+        failed(corelay(*words, "--addr", f"127.0.0.1:{gateway.port}", "--topic", "t"), 3,
+               f"127.0.0.1:{gateway.port} is the HTTP API of a gateway", f"--service-url with {url} in place of --addr")
+        failed(corelay(*words, "--addr", gateway.grpc, "--topic", "t"), 3,
+               f"{gateway.grpc} is the gRPC port of a gateway", "--service-url", "SIDECAR_PORT")
+    for question in ("health", "state", "peers"):
+        failed(corelay("node", question, "--api", f"127.0.0.1:{gateway.port}"), 1, "the HTTP API of a gateway",
+               f"'corelay health --service-url' with {url}", "API_PORT")
+        failed(corelay("node", question, "--api", gateway.grpc), 3, "the gRPC port of a gateway", "API_PORT")
     for node in fleet.nodes:
         node.kill()
     wait_until("no nodes", lambda: gateway.metrics()["nodes_active_total"] == 0)

@@ -96,6 +96,28 @@ def test_an_address_as_a_browser_has_it():
            f"sidecar at localhost:{port}: connection refused")
 
 
+def test_a_bound_that_does_not_hold_has_a_footnote():
+    run = ["sim", "run", "S1-1200B", "--nodes", "20"]
+    done = corelay(*run, "--router", "corelay-two-hop")
+    assert "LB99 is the bound over the mesh's links; corelay-two-hop may be below it" in done.stdout, done.stdout
+    assert "LB99 is" not in corelay(*run, "--router", "corelay").stdout
+    assert "LB99 is" not in corelay(*run, "--router", "corelay-two-hop", "--output", "json").stdout
+
+
+def test_a_port_that_says_nothing_of_grpc_is_not_passed_over():
+    for words in (["publish", "--message", "m"], ["subscribe"], ["multi-publish"], ["multi-subscribe"]):
+        failed(corelay(*words, "--topic", "t", "--grpc", "--service-url", "http://relay.example:9000"), 2,
+               "--service-url: 'http://relay.example:9000'", "--grpc-port")
+
+
+def test_lists_have_no_empty_items():
+    for words in ("corelay,", ",corelay", "corelay,,oracle", ","):
+        failed(corelay("sim", "compare", "S1-1MiB", "--nodes", "12", "--routers", words), 2, f"--routers: '{words}'",
+               "commas")
+    failed(corelay("sim", "compare", "S1-1MiB", "--routers", "corelay,orcle"), 2, "no router 'orcle'")
+    failed(corelay("health", "--service-url", "http://localhost:1,"), 2, "--service-url: 'http://localhost:1,'")
+
+
 def test_simulations_look_at_their_files_first():
     with tempfile.TemporaryDirectory() as folder:
         failed(corelay("sim", "run", "S1-1MiB", "--json", f"{folder}/none/a.json"), 2, f"cannot write {folder}/none")
@@ -103,6 +125,7 @@ def test_simulations_look_at_their_files_first():
         done = corelay("sim", "compare", "S1-1MiB", "--nodes", "20", "--json", f"{folder}/a.json")
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("S1-1MiB: 20 nodes, 50 Mbit/s"), done.stdout
+        assert "bound over the mesh" not in done.stdout, done.stdout
         routers = [row["router"] for row in json.loads(pathlib.Path(folder, "a.json").read_text())["rows"]]
         assert routers == ["corelay", "rs-bitmap-64", "gossipsub-v1.2-seq", "oracle"], routers
 
@@ -113,6 +136,13 @@ def test_tools_up_looks_at_its_flags_before_it_builds():
                               check=False)
     failed(tools_up("--bogus"), 2, "there is no option '--bogus'")
     failed(tools_up("--nodes"), 2, "--nodes needs a value")
+    for words in (["--base", "70000"], ["--base=1023"], ["--base", "0x10"], ["--nodes", "65"], ["--nodes=ten"],
+                  ["--gateways", "17"], ["--gateway-grpc-port", "65536"], ["--p2p-port", "0"], ["--output", "xml"]):
+        before, after = tools_up(*words), corelay("up", *words)
+        failed(before, 2, words[0].split("=")[0])
+        assert before.stderr.splitlines()[0] == after.stderr.splitlines()[0].replace("corelay:", "tools/up:"), before
+    failed(tools_up("--file", "/nowhere"), 2, "--file", "/nowhere")
+    failed(tools_up("--sidecar-port", "65534"), 2, "beyond 65535")
     known = (SOURCE / "tools" / "up").read_text()
     for flag in re.findall(r"^  (?:-h,)?(--[a-z-]+)", corelay("up", "--help").stdout, re.M):
         assert flag in known, f"tools/up does not know {flag}"
@@ -218,7 +248,8 @@ def test_publish_without_a_payload():
 
 def test_no_node_carries_such_a_message():
     done = corelay("publish", "--addr", f"localhost:{free_port()}", "--topic", "t", "--random", "64.1MiB")
-    failed(done, 4, "67213721 bytes", "relay.message_bytes_max", "67108864")
+    failed(done, 4, "67213721 bytes", "67108864 bytes (64.0 MiB), the most that a node can be set to take",
+           "16.0 MiB (relay.message_bytes_max)", "delivery.message_bytes_max")
 
 
 def test_names_are_utf8():

@@ -50,6 +50,8 @@ def test_replies_of_both_generations():
         ("/api/v1/subscribe", '{"client_id":"","topic":"t"}', 400, '{"error":"missing client ID"}'),
         ("/api/v1/publish", '{"client_id":"c","topic":"t"}', 400,
          "either message or message_length must be provided"),
+        ("/api/v1/publish", '{"client_id":"c","topic":"t","message":""}', 400,
+         "message is empty (0 bytes), give it a byte or more: either message or message_length must be provided"),
         ("/api/v1/publish", '{"client_id":"c","message":"m"}', 400, "missing topic"),
         ("/api/v1/publish", '{"topic":"t","message":"m"}', 400, "missing client ID"),
         ("/api/v1/publish", '{"client_id":"c","topic":"nobody","message":"m"}', 404, "topic not assigned"),

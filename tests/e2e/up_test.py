@@ -159,6 +159,21 @@ def test_children_die_with_a_killed_parent():
         wait_until("the children to end", lambda: not any(is_alive(pid) for pid in pids))
 
 
+def test_what_it_prints_works_when_pasted():
+    ports = Ports()
+    with tempfile.TemporaryDirectory() as home:
+        folder = f"{home}/our fleet"
+        named = {**os.environ, "CORELAY_DIR": folder}
+        up = corelay("up", "--detach", "--nodes", "1", "--gateways", "0", "--no-demo", *base_flags(ports), env=named)
+        assert up.returncode == 0, up.stderr
+        assert f"IDENTITY_DIR='{folder}/node2/identity'" in up.stdout, up.stdout
+        line = up.stdout.splitlines()[-1]
+        assert line.endswith(f" down --dir '{folder}'"), up.stdout
+        elsewhere = {name: value for name, value in os.environ.items() if name != "CORELAY_DIR"}
+        down = subprocess.run(line, shell=True, env=elsewhere, capture_output=True, text=True, timeout=60, check=False)
+        assert down.stdout == "Stopped 1 node\n", (down.stdout, down.stderr)
+
+
 def test_down_touches_nobody_else():
     """A record whose ids now belong to other programs, or to a later process, stops nothing."""
     with tempfile.TemporaryDirectory() as folder:

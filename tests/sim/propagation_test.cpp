@@ -310,6 +310,28 @@ TEST(ScenarioToml, an_unknown_field_names_the_nearest) {
   EXPECT_NE(wrong.error().what.find("line 2"), std::string::npos);
 }
 
+TEST(ScenarioToml, what_is_no_toml_names_field_line_and_remedy) {
+  for (const auto& [text, said] : {
+           std::pair{"# x\nnodes = ten # y", "line 2: nodes must be a whole number, 0 or more; 'ten' is not"},
+           {"nodes = \"ten\"", "line 1: nodes must be a whole number, 0 or more"},
+           {"[message]\n\nsize_bytes = 1 MiB",
+            "line 3: message.size_bytes must be a whole number, 0 or more; '1 MiB' is not"},
+           {"[cpu]\n[loss]\nrandom = none\n", "line 3: loss.random must be a number, 0 to 10^12; 'none' is not"},
+           {"[[bandwidth]]\nup_mbps = fast", "line 2: bandwidth.up_mbps must be a number, 0 to 10^12; 'fast' is not"},
+           {"name = S1\n", "line 1: name is text and needs quotes: \"S1\""},
+           {"nodez = ten", "line 1: there is no field 'nodez'; the nearest is 'nodes'; 'ten' is not"},
+           {"nodes =\n", "line 1: nodes has no value"},
+           {"nodes = 1\nnodes = 2\n", "line 2: nodes is there twice"},
+           {"[message\nsize_bytes = 1\n",
+            "line 1: '[message' is neither 'field = value' nor '[section]' nor '# comment'"},
+           {"[latency]\nregions = [\"a\"", "line 2: latency.regions = [\"a\" is not TOML: "}}) {
+    const auto wrong = parse_scenario(text, "x.toml");
+    ASSERT_FALSE(wrong.has_value()) << text;
+    EXPECT_EQ(wrong.error().where, "x.toml");
+    EXPECT_EQ(wrong.error().what.substr(0, std::string_view(said).size()), said) << wrong.error().what;
+  }
+}
+
 TEST(ScenarioToml, nonsense_is_refused_in_words) {
   for (const char* text :
        {"nodes = -1", "nodes = \"many\"", "[loss]\nrandom = 1.5", "bandwidth = []", "[degree",

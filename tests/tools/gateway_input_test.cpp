@@ -1,6 +1,9 @@
 // What the command line reads of gateways, issuers, token files and people, on bytes alone.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tools/corelay/gateway_client.h"
@@ -246,17 +249,32 @@ TEST(Completion, QuotesAndShells) {
 }
 
 TEST(GatewayPorts, GrpcFollowsHttpUnlessItIsGiven) {
+  std::string made = (std::filesystem::temp_directory_path() / "corelay-ports-XXXXXX").string();
+  const std::string folder = mkdtemp(made.data());
+  setenv("CORELAY_DIR", folder.c_str(), 1);
   const auto port = [](const char* text, std::uint16_t given) {
     GatewayOptions options;
     options.grpc_port = given;
     const auto urls = parse_service_urls({text});
-    return urls ? grpc_url(urls->front(), options).port : std::string();
+    const auto grpc = grpc_url(urls.value().front(), options);
+    return grpc ? grpc->port : grpc.error().describe();
   };
   EXPECT_EQ(port("http://localhost:8081", 0), "50051");
   EXPECT_EQ(port("http://localhost:8083", 0), "50053");
-  EXPECT_EQ(port("http://localhost:9000", 0), "50051");
+  EXPECT_EQ(port("http://localhost:8080", 0), "50051");
   EXPECT_EQ(port("https://relay.example", 0), "50051");
+  EXPECT_EQ(port("localhost:50052", 0), "50052");
   EXPECT_EQ(port("http://localhost:8082", 7000), "7000");
+  EXPECT_EQ(port("http://localhost:9000", 7000), "7000");
+  EXPECT_EQ(port("http://localhost:9000", 0),
+            "--service-url: 'http://localhost:9000' does not tell which port the gateway's gRPC has");
+  const Json gateway{{"number", 1}, {"pid", 1}, {"start_ticks", 1}, {"port", 9000}, {"grpc_port", 9100}};
+  std::ofstream(folder + "/fleet.json") << Json{{"nodes", Json::array()}, {"gateways", {gateway}}};
+  EXPECT_EQ(port("http://localhost:9000", 0), "9100");
+  EXPECT_EQ(port("http://localhost:9100", 0), "9100");
+  EXPECT_NE(port("http://relay.example:9000", 0), "9100");  // another machine's
+  unsetenv("CORELAY_DIR");
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -89,6 +89,8 @@ TEST(RequestLimit, TheRefusalOfGrpcNamesTheSetting) {
   ASSERT_TRUE(said);
   EXPECT_EQ(*said,
             "request of 67108870 bytes is over relay.message_bytes_max = 6291456 bytes (OPTIMUM_MAX_MSG_SIZE)");
+  EXPECT_EQ(over_request_limit("Received message larger than max (67108870 vs. 7340032)", true),
+            "request of 67108870 bytes is over delivery.message_bytes_max = 6291456 bytes");
   for (const char* other : {"", "larger than max", "larger than max (1 vs. 2)", "larger than max (x vs. 7340032)",
                             "larger than max (67108870 vs. )", "larger than max (67108870 vs. 7340032"}) {
     EXPECT_FALSE(over_request_limit(other)) << other;

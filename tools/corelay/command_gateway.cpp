@@ -85,8 +85,8 @@ std::string path_of(GatewayQuestion question, const Access& access) {
 }  // namespace
 
 ExitCode ask_gateway(const Console& console, const GatewayOptions& options, GatewayQuestion question) {
-  auto urls = parse_service_urls(options.service_urls);
-  if (!urls) return console.fail(ExitCode::usage, urls.error().describe(), "http://localhost:8081");
+  auto urls = service_urls_of(console, options);
+  if (!urls) return urls.error();
   auto access = Access::open(options.access);
   if (!access)
     return console.fail(ExitCode::usage, access.error().describe(),

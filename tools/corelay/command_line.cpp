@@ -203,12 +203,10 @@ void add_sim(CLI::App& app, Choice& choice) {
   });
   CLI::App& versus = add_verb(verb, "compare", "Run several routers on the same network", "");
   add_run_options(versus, options);
-  CLI::Option* routers = versus.add_option(
-      "--routers", options->routers,
+  CLI::Option* routers = versus.add_option_function<std::vector<std::string>>(
+      "--routers", [options](const auto& texts) { options->routers = items_of("--routers", texts); },
       "Which protocols, separated by commas [corelay,rs-bitmap-64,gossipsub-v1.2-seq,oracle]");
-  routers
-      ->type_name("A,B,...")
-      ->delimiter(',');
+  routers->type_name("A,B,...");
   versus.callback([options, routers, &choice] {
     if (routers->count() == 0)
       options->routers = {"corelay", "rs-bitmap-64", "gossipsub-v1.2-seq", "oracle"};

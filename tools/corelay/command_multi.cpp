@@ -91,9 +91,8 @@ struct Client {
 using Clients = tl::expected<std::vector<Client>, ExitCode>;
 
 Clients clients_of(const Console& console, const MultiOptions& options, const std::string& run) {
-  const auto urls = parse_service_urls(options.gateway.service_urls);
-  if (!urls)
-    return tl::make_unexpected(console.fail(ExitCode::usage, urls.error().describe(), "http://localhost:8081"));
+  const auto urls = service_urls_of(console, options.gateway);
+  if (!urls) return tl::make_unexpected(urls.error());
   std::vector<Client> clients;
   for (std::uint32_t i = 0; i < options.clients; ++i) {
     AccessOptions access = options.gateway.access;
@@ -107,7 +106,7 @@ Clients clients_of(const Console& console, const MultiOptions& options, const st
 }
 
 std::string grpc_address(const Client& client, const GatewayOptions& options) {
-  return grpc_url(client.url, options).authority();
+  return grpc_url(client.url, options)->authority();
 }
 
 class Publishers {

@@ -103,13 +103,17 @@ ExitCode node(const Console& console, const NodeOptions& options) {
     }
     const ExitCode code =
         error.code == ErrorCode::timed_out ? ExitCode::timed_out : ExitCode::unreachable;
-    const std::string hint = port_hint(options.address, PortKind::api);
-    if (!hint.empty()) return console.fail(code, "no node API: " + hint, "--api with the port of the HTTP API");
+    const PortHint hint = port_hint(options.address, PortKind::api);
+    if (!hint.what.empty()) return console.fail(code, "no node API: " + hint.what, hint.remedy);
     return console.fail(
         code, fmt::format("no node API at {}: {}", options.address, error.what),
         "--api HOST:PORT of a running node; a fleet of 'corelay up' has 9091, 9092, ...");
   }
   const Json body = Json::parse(reply->body, nullptr, false);
+  const bool is_health = options.question == NodeQuestion::health;
+  const bool is_of_node = reply->status == 200 && body.is_object() && (!is_health || body.contains("mode"));
+  const PortHint hint = is_of_node ? PortHint{} : port_hint(options.address, PortKind::api);
+  if (!hint.what.empty()) return console.fail(ExitCode::failed, "no node API: " + hint.what, hint.remedy);
   if (reply->status != 200 || !body.is_object()) {
     return console.fail(
         ExitCode::failed,

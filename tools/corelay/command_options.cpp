@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -119,18 +120,32 @@ void add_share(CLI::App& verb, const std::string& name, const std::string& help,
       ->type_name("SHARE");
 }
 
+std::vector<std::string> items_of(const std::string& name, const std::vector<std::string>& texts) {
+  std::vector<std::string> items;
+  for (const std::string& text : texts) {
+    for (std::size_t at = 0; at <= text.size();) {
+      const std::size_t end = std::min(text.find(',', at), text.size());
+      if (end == at)
+        throw CLI::ValidationError(
+            name, fmt::format("'{}' has an empty item; an item must stand on both sides of commas", shortened(text)));
+      items.push_back(text.substr(at, end - at));
+      at = end + 1;
+    }
+  }
+  return items;
+}
+
 void add_list(CLI::App& verb, const std::string& name, const std::string& help, const std::string& type,
               std::vector<std::string>& list) {
   std::string shown;
   for (const std::string& item : list) shown += (shown.empty() ? "" : ",") + item;
   verb.add_option_function<std::vector<std::string>>(
-          name, [&list](const std::vector<std::string>& items) { list = items; }, help)
+          name, [&list, name](const std::vector<std::string>& texts) { list = items_of(name, texts); }, help)
       ->type_name(type)
       ->default_str(shown)
       ->expected(1, CLI::detail::expected_max_vector_size)
       ->allow_extra_args(false)
-      ->take_all()
-      ->delimiter(',');
+      ->take_all();
 }
 
 void add_gateway(CLI::App& verb, GatewayOptions& options) {
@@ -140,7 +155,7 @@ void add_gateway(CLI::App& verb, GatewayOptions& options) {
 
 void add_grpc(CLI::App& verb, GatewayOptions& options) {
   verb.add_flag("--grpc", options.is_grpc, "Over the gateway's gRPC in place of HTTP");
-  add_port(verb, "--grpc-port", "Port of the gateway's gRPC; 50051 for HTTP on 8081, 50052 for 8082 and so on",
+  add_port(verb, "--grpc-port", "Port of the gateway's gRPC [50051 for HTTP on 8081, 50052 for 8082 and so on]",
            options.grpc_port);
 }
 

@@ -31,6 +31,8 @@ void add_address(CLI::App& verb, const std::string& name, const std::string& hel
 /// Values by commas, or the option again; what is there already is the default.
 void add_list(CLI::App& verb, const std::string& name, const std::string& help, const std::string& type,
               std::vector<std::string>& list);
+/// The items of such values. Throws CLI::ValidationError where one is empty: a slip, and not what was meant.
+[[nodiscard]] std::vector<std::string> items_of(const std::string& name, const std::vector<std::string>& texts);
 /// Lets UTF-8 through and nothing else: what JSON and gRPC carry as a name.
 [[nodiscard]] CLI::Validator utf8_name();
 /// A number of bytes ("1000", "64KiB").

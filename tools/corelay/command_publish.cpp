@@ -12,6 +12,7 @@
 
 #include "codec/bytes.h"
 #include "dataplane/message.h"
+#include "dataplane/params.h"
 #include "tools/corelay/commands.h"
 #include "tools/corelay/digest.h"
 #include "tools/corelay/http_get.h"
@@ -105,6 +106,9 @@ class NodeOutlet final : public PublishOutlet {
       default:
         break;
     }
+    const PortHint hint =
+        error.code == ErrorCode::not_found ? port_hint(options_.address, PortKind::sidecar) : PortHint{};
+    if (!hint.what.empty()) return console_.fail(ExitCode::unreachable, "no sidecar: " + hint.what, hint.remedy);
     return console_.fail(
         ExitCode::unreachable,
         fmt::format("{} went away before it said what became of the message: {}", options_.address,
@@ -131,10 +135,12 @@ ExitCode publish_lines(PublishOutlet& outlet, const PublishOptions& options) {
   return ExitCode::ok;
 }
 
-/// The largest message any node can be set to carry; what a node takes is its own relay.message_bytes_max.
+/// The largest message any node can be set to carry, told before it is read and sent; what a node takes is its own.
 std::string over_every_limit(std::uint64_t bytes) {
-  return fmt::format("message of {} bytes is over relay.message_bytes_max, which is {} bytes at the most", bytes,
-                     dataplane::message_bytes_limit);
+  return fmt::format("message of {} bytes is over {} bytes ({}), the most that a node can be set to take; unless it is "
+                     "set, a node takes {} (relay.message_bytes_max), a gateway too (delivery.message_bytes_max)",
+                     bytes, dataplane::message_bytes_limit, human_bytes(dataplane::message_bytes_limit),
+                     human_bytes(dataplane::WireParams{}.message_bytes_max));
 }
 
 /// Standard input as one message, where no other payload was named: says so when it is waited for.
@@ -212,9 +218,8 @@ ExitCode publish(const Console& console, const PublishOptions& options) {
   auto client = SidecarClient::open(options.address, std::chrono::seconds(10));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
-    const std::string hint = port_hint(options.address, PortKind::sidecar);
-    if (!hint.empty())
-      return console.fail(ExitCode::unreachable, "no sidecar: " + hint, "--addr with the port of the sidecar");
+    const PortHint hint = port_hint(options.address, PortKind::sidecar);
+    if (!hint.what.empty()) return console.fail(ExitCode::unreachable, "no sidecar: " + hint.what, hint.remedy);
     return console.fail(
         is_late ? ExitCode::timed_out : ExitCode::unreachable,
         fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),

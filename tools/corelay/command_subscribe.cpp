@@ -52,6 +52,9 @@ class Subscription {
 
   std::optional<ExitCode> take(const SidecarEvent& event) {
     if (const auto* ended = std::get_if<SidecarEnded>(&event)) {
+      const PortHint hint =
+          ended->error.code == ErrorCode::not_found ? port_hint(options_.address, PortKind::sidecar) : PortHint{};
+      if (!hint.what.empty()) return console_.fail(ExitCode::unreachable, "no sidecar: " + hint.what, hint.remedy);
       return console_.fail(
           ExitCode::unreachable,
           fmt::format("{} ended the subscription: {}", options_.address, ended->error.what),
@@ -119,9 +122,8 @@ ExitCode subscribe(const Console& console, const SubscribeOptions& options) {
   auto client = SidecarClient::open(options.address, std::chrono::seconds(10));
   if (!client) {
     const bool is_late = client.error().code == ErrorCode::timed_out;
-    const std::string hint = port_hint(options.address, PortKind::sidecar);
-    if (!hint.empty())
-      return console.fail(ExitCode::unreachable, "no sidecar: " + hint, "--addr with the port of the sidecar");
+    const PortHint hint = port_hint(options.address, PortKind::sidecar);
+    if (!hint.what.empty()) return console.fail(ExitCode::unreachable, "no sidecar: " + hint.what, hint.remedy);
     return console.fail(
         is_late ? ExitCode::timed_out : ExitCode::unreachable,
         fmt::format("no node's sidecar at {}: {}", options.address, client.error().what),

@@ -41,7 +41,10 @@ Reading read(const std::string& address) {
     reading.failure = fmt::format("status {}", reply->status);
   } else {
     reading.metrics = MetricsPage::parse(reply->body);
-    if (!reading.metrics.has("corelay_cycles_total")) reading.failure = "these are not the metrics of a node";
+    if (!reading.metrics.has("corelay_cycles_total")) {
+      reading.failure = reading.metrics.has("nodes_active_total") ? "that is a gateway: --api takes nodes"
+                                                                  : "these are not the metrics of a node";
+    }
   }
   return reading;
 }

@@ -81,9 +81,8 @@ struct Session {
 using Opened = tl::expected<Session, ExitCode>;
 
 Opened open(const Console& console, const GatewayOptions& options) {
-  auto urls = parse_service_urls(options.service_urls);
-  if (!urls)
-    return tl::make_unexpected(console.fail(ExitCode::usage, urls.error().describe(), "http://localhost:8081"));
+  auto urls = service_urls_of(console, options);
+  if (!urls) return tl::make_unexpected(urls.error());
   auto access = Access::open(options.access);
   if (!access) return tl::make_unexpected(console.fail(ExitCode::usage, access.error().describe(), "'corelay login'"));
   return Session{std::move(*access), std::move(*urls)};

@@ -137,10 +137,35 @@ std::string own_name() {
   return path.find('/') == std::string::npos ? "./" + path : path;
 }
 
+/// As one word of a shell's command line.
+std::string shell_word(const std::string& text) {
+  constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@%";
+  if (text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
+
+/// "--dir DIR" for commands about a fleet that they would not find elsewhere without; empty for the usual one.
+std::string dir_flag(const UpOptions& options) {
+  const auto whole = [](const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); };
+  if (whole(options.directory) == whole(usual_fleet_directory()) &&
+      whole(options.directory) == whole(fleet_directory()))
+    return "";
+  return " --dir " + shell_word(whole(options.directory).string());
+}
+
+/// Where a further node keeps its identity: with the fleet's own, or beside the usual fleet.
+std::string further_identity(const UpOptions& options, std::uint32_t number) {
+  if (dir_flag(options).empty()) return fmt::format("~/.local/state/corelay/node{}", number);
+  const auto folder = std::filesystem::absolute(options.directory).lexically_normal();
+  return shell_word((folder / fmt::format("node{}", number) / "identity").string());
+}
+
 void print_hints(const Console& console, const Fleet& fleet, const UpOptions& options) {
   const FleetNode& first = fleet.nodes().front();
   const FleetNode& second = fleet.nodes()[fleet.nodes().size() > 1 ? 1 : 0];
-  const std::string corelay = own_name();
+  const std::string corelay = shell_word(own_name());
   console.print_table(
       fmt::format("\nNow you\n"
                   "  {0} subscribe --addr {1} --topic mytopic\n"
@@ -155,16 +180,14 @@ void print_hints(const Console& console, const Fleet& fleet, const UpOptions& op
   console.print_table(fmt::format(
       "\nA further node joins with\n"
       "  CLUSTER_ID={} BOOTSTRAP_PEERS={} \\\n"
-      "    OPTIMUM_PORT={} SIDECAR_PORT={} API_PORT={} IDENTITY_DIR=~/.local/state/corelay/node{} {}d\n",
-      fleet_cluster(), first.bootstrap(), last.p2p_port + 1, last.sidecar_port + 1, last.api_port + 1,
-      last.number + 1, corelay));
+      "    OPTIMUM_PORT={} SIDECAR_PORT={} API_PORT={} IDENTITY_DIR={} {}d\n",
+      shell_word(fleet_cluster()), first.bootstrap(), last.p2p_port + 1, last.sidecar_port + 1, last.api_port + 1,
+      further_identity(options, last.number + 1), corelay));
   const std::string directory = written_path(std::filesystem::absolute(fleet.directory()));
   const std::string logs = directory + (fleet.gateways().empty() ? "/node*/corelayd.log" : "/*/*.log");
   if (options.is_detached) {
-    const bool is_usual = options.directory == fleet_directory();
-    const std::string where = is_usual ? "" : " --dir " + directory;
     console.print_table(fmt::format(
-        "\nRunning in the background; logs in {}; stop with\n  {} down{}\n", logs, corelay, where));
+        "\nRunning in the background; logs in {}; stop with\n  {} down{}\n", logs, corelay, dir_flag(options)));
   } else {
     console.print_table(fmt::format("\nRunning; logs in {}; Ctrl-C stops the fleet.\n", logs));
   }

@@ -209,15 +209,17 @@ std::string FleetNode::bootstrap() const {
   return fmt::format("/ip4/127.0.0.1/tcp/{}/p2p/{}", p2p_port, peer_id);
 }
 
-std::string fleet_directory() {
-  const auto variable = [](const char* name) -> std::string {
-    const char* const value = std::getenv(name);
-    return value == nullptr ? "" : value;
-  };
-  if (const auto named = variable("CORELAY_DIR"); !named.empty()) return named;
-  if (const auto state = variable("XDG_STATE_HOME"); state.starts_with("/")) return state + "/corelay/fleet";
-  if (const auto home = variable("HOME"); home.starts_with("/")) return home + "/.local/state/corelay/fleet";
+std::string usual_fleet_directory() {
+  const std::string state = from_environment("XDG_STATE_HOME", "");
+  if (state.starts_with("/")) return state + "/corelay/fleet";
+  const std::string home = from_environment("HOME", "");
+  if (home.starts_with("/")) return home + "/.local/state/corelay/fleet";
   return "run";
+}
+
+std::string fleet_directory() {
+  const std::string named = from_environment("CORELAY_DIR", "");
+  return named.empty() ? usual_fleet_directory() : named;
 }
 
 std::string fleet_cluster() { return from_environment("CLUSTER_ID", "corelay-local"); }

@@ -47,9 +47,11 @@ struct FleetGateway {
   [[nodiscard]] std::filesystem::path log() const { return directory / "corelay-gateway.log"; }
 };
 
-/// Where a fleet is kept unless --dir or CORELAY_DIR says otherwise, the same from every working directory:
-/// corelay/fleet below XDG_STATE_HOME, else below ~/.local/state; "run" for a user without a home.
+/// Where a fleet is kept unless --dir says otherwise: CORELAY_DIR, else usual_fleet_directory().
 [[nodiscard]] std::string fleet_directory();
+/// The same from every working directory: corelay/fleet below XDG_STATE_HOME, else below ~/.local/state; "run" for a
+/// user without a home.
+[[nodiscard]] std::string usual_fleet_directory();
 /// The cluster a local fleet forms: CLUSTER_ID, or corelay-local.
 [[nodiscard]] std::string fleet_cluster();
 

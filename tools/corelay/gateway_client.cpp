@@ -5,19 +5,45 @@
 #include <algorithm>
 #include <mutex>
 
+#include "tools/corelay/fleet.h"
 #include "tools/corelay/gateway_frame.h"
 #include "tools/corelay/port_hint.h"
 #include "tools/corelay/text.h"
 
 namespace corelay::tools {
 
-Url grpc_url(Url url, const GatewayOptions& options) {
+namespace {
+
+/// From the record of the fleet that 'corelay up' started; 0 where no gateway of it has the port.
+std::uint64_t grpc_port_by_record(std::uint64_t port) {
+  const auto fleet = Fleet::load(fleet_directory());
+  if (!fleet) return 0;
+  for (const FleetGateway& gateway : fleet->gateways()) {
+    if (port == gateway.port || port == gateway.grpc_port) return gateway.grpc_port;
+  }
+  return 0;
+}
+
+std::uint64_t grpc_port_of(const Url& url, const GatewayOptions& options) {
   constexpr std::uint64_t first_http = 8081;
   constexpr std::uint64_t first_grpc = 50051;
-  const std::uint64_t http = parse_number(url.port).value_or(0);
-  const bool is_of_fleet = http >= first_http && http < first_http + 100;
-  const std::uint64_t grpc = is_of_fleet ? first_grpc + (http - first_http) : first_grpc;
-  url.port = std::to_string(options.grpc_port != 0 ? options.grpc_port : grpc);
+  constexpr std::uint64_t gateways = 100;
+  if (options.grpc_port != 0) return options.grpc_port;
+  const std::uint64_t port = parse_number(url.port).value_or(0);
+  if (const auto known = url.is_here() ? grpc_port_by_record(port) : 0; known != 0) return known;
+  if (port >= first_http && port < first_http + gateways) return first_grpc + (port - first_http);
+  if (port >= first_grpc && port < first_grpc + gateways) return port;
+  return port == 80 || port == 443 || port == 8080 ? first_grpc : 0;
+}
+
+}  // namespace
+
+Expected<Url> grpc_url(Url url, const GatewayOptions& options) {
+  const std::uint64_t port = grpc_port_of(url, options);
+  if (port == 0)
+    return fail(ErrorCode::invalid_argument, "--service-url",
+                fmt::format("'{}' does not tell which port the gateway's gRPC has", url.origin()));
+  url.port = std::to_string(port);
   return url;
 }
 
@@ -29,6 +55,20 @@ Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& te
     urls.push_back(std::move(*url));
   }
   return urls;
+}
+
+tl::expected<std::vector<Url>, ExitCode> service_urls_of(const Console& console, const GatewayOptions& options) {
+  auto urls = parse_service_urls(options.service_urls);
+  if (!urls)
+    return tl::make_unexpected(console.fail(ExitCode::usage, urls.error().describe(), "http://localhost:8081"));
+  for (const Url& url : *urls) {
+    if (!options.is_grpc) break;
+    if (const auto grpc = grpc_url(url, options); !grpc)
+      return tl::make_unexpected(console.fail(ExitCode::usage, grpc.error().describe(),
+                                              "--grpc-port with the gateway's PROXY_GRPC_PORT (50051 where it has "
+                                              "none), or without --grpc"));
+  }
+  return std::move(*urls);
 }
 
 GatewayClient::GatewayClient(const Console& console, std::vector<Url> urls, Access& access,
@@ -82,12 +122,14 @@ ExitCode GatewayClient::unreachable(const Error& error) const {
                                                              : ExitCode::unreachable;
   if (error.code == ErrorCode::malformed) {
     const PortKind kind = url().is_tls ? PortKind::unknown : kind_of_port(url().authority());
-    const char* is = kind == PortKind::sidecar ? ": that is the gRPC port of a node or a gateway"
-                     : kind == PortKind::p2p   ? ": that is the p2p port of a node"
-                                               : "";
+    const char* is = kind == PortKind::sidecar        ? ": that is the gRPC port of a node's sidecar"
+                     : kind == PortKind::gateway_grpc ? ": that is the gRPC port of a gateway"
+                     : kind == PortKind::p2p          ? ": that is the p2p port of a node"
+                                                      : "";
     return console_.fail(code, fmt::format("no gateway at {}: {}{}", url().origin(), error.what, is),
-                         kind == PortKind::sidecar ? "the port of its HTTP API (GATEWAY_PORT), or --addr for a node"
-                                                   : "--service-url with the port of a gateway's HTTP API");
+                         kind == PortKind::sidecar
+                             ? "--addr for a node, or the port of a gateway's HTTP API (GATEWAY_PORT)"
+                             : "--service-url with the port of a gateway's HTTP API (GATEWAY_PORT)");
   }
   return console_.fail(code, fmt::format("no gateway at {}: {}", url().origin(), error.what),
                        "--service-url http://HOST:PORT of a running gateway; 'corelay up' starts two, at "
@@ -113,6 +155,11 @@ ExitCode GatewayClient::refused(unsigned status, const std::string& why, const s
     case 404:
       if (why == "topic not assigned")
         return console_.fail(ExitCode::refused, said, "subscribe to the topic through this gateway first");
+      if (!url().is_tls && kind_of_port(url().authority()) == PortKind::api)
+        return console_.fail(
+            ExitCode::refused,
+            fmt::format("no gateway at {}: that is the HTTP API of a node, not of a gateway", url().origin()),
+            "--service-url with a gateway's HTTP port, or --addr with the node's sidecar");
       return console_.fail(ExitCode::refused, said, "is this a gateway? 'corelay health --service-url ...'");
     case 429:
       return console_.fail(ExitCode::refused, said,

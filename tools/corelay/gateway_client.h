@@ -17,16 +17,22 @@ struct GatewayOptions {
   std::vector<std::string> service_urls{"http://localhost:8081"};
   AccessOptions access;
   bool is_grpc = false;
-  std::uint16_t grpc_port = 0;  // 0: by the HTTP port, see grpc_url
+  std::uint16_t grpc_port = 0;  // 0: by --service-url, see grpc_url
   std::chrono::milliseconds timeout{45'000};  // of one call; a gateway waits 35 s for a node's answer
 };
 
-/// Where the gateway at `url` has its gRPC: at the port that was given; else 50051 for HTTP on 8081, 50052 for 8082 and
-/// so on for a hundred, as `corelay up` has them; else 50051.
-[[nodiscard]] Url grpc_url(Url url, const GatewayOptions& options);
+/// Where the gateway at `url` has its gRPC: at --grpc-port; else where the record of the local fleet has it; else 50051
+/// for HTTP on 8081, 50052 for 8082 and so on for a hundred, as `corelay up` starts them; a port from 50051 on, as far,
+/// is that of gRPC itself; else 50051 for 80, 443 and 8080, which are where no port was given and a gateway's own
+/// default. Errors: invalid_argument (any other port says nothing about gRPC's).
+[[nodiscard]] Expected<Url> grpc_url(Url url, const GatewayOptions& options);
 
 /// Errors: invalid_argument, naming the URL.
 [[nodiscard]] Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& texts);
+
+/// The gateways of --service-url, each with a grpc_url() where --grpc asks for one; what is wrong has been reported.
+[[nodiscard]] tl::expected<std::vector<Url>, ExitCode> service_urls_of(const Console& console,
+                                                                       const GatewayOptions& options);
 
 class GatewayClient {
  public:

@@ -43,8 +43,11 @@ Error grpc_error(const grpc::Status& status, const std::string& address, const s
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       error.code = ErrorCode::timed_out;
       break;
-    case grpc::StatusCode::FAILED_PRECONDITION:
     case grpc::StatusCode::UNIMPLEMENTED:
+      error.code = ErrorCode::not_found;
+      error.what = "it speaks gRPC, but not as a " + peer;
+      break;
+    case grpc::StatusCode::FAILED_PRECONDITION:
       error.code = ErrorCode::not_found;
       break;
     case grpc::StatusCode::INVALID_ARGUMENT:
@@ -66,7 +69,12 @@ Error grpc_error(const grpc::Status& status, const std::string& address, const s
     default:
       break;
   }
-  if (auto limit = over_request_limit(error.what)) error.what = std::move(*limit);
+  const bool is_gateway = peer == "gateway";
+  if (auto over = over_request_limit(error.what, is_gateway)) {
+    error.what = std::move(*over);
+    // To a gateway too_large is a limit in time, and trying later helps; here it does not.
+    if (is_gateway) error.code = ErrorCode::invalid_argument;
+  }
   // gRPC wraps the system's reason in a sentence about its own subchannels; the reason is what a
   // person needs.
   const auto last = error.what.rfind("last error: ");

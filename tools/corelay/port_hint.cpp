@@ -14,6 +14,7 @@
 
 #include "tools/corelay/fleet.h"
 #include "tools/corelay/http_get.h"
+#include "tools/corelay/sidecar_client.h"
 
 namespace corelay::tools {
 namespace {
@@ -53,6 +54,8 @@ const char* name_of(PortKind kind) {
     case PortKind::sidecar: return "the sidecar";
     case PortKind::api: return "the HTTP API";
     case PortKind::p2p: return "the p2p port";
+    case PortKind::gateway: return "the HTTP API";
+    case PortKind::gateway_grpc: return "the gRPC port";
     case PortKind::unknown: break;
   }
   return "";
@@ -85,27 +88,53 @@ std::optional<std::uint16_t> port_by_record(const std::string& port, PortKind is
   return std::nullopt;
 }
 
+bool is_gateway_http(const std::string& address) {
+  const auto reply = http_get(address, "/openapi.json", patience);
+  return reply && reply->status == 200;
+}
+
+/// Speaks gRPC, and has not even the calls that the first sidecars had.
+bool is_gateway_grpc(const std::string& address) {
+  const auto client = SidecarClient::open(address, patience);
+  if (!client) return false;
+  const auto topics = (*client)->topics(patience);
+  return !topics && topics.error().code == ErrorCode::not_found;
+}
+
+PortHint gateway_hint(const std::string& address, PortKind is, PortKind wanted) {
+  const bool is_http = is == PortKind::gateway;
+  const std::string url = is_http ? "http://" + address : "the gateway's HTTP port";
+  const std::string right = wanted == PortKind::sidecar ? "--service-url with " + url + " in place of --addr"
+                                                        : "'corelay health --service-url' with " + url;
+  const char* node = wanted == PortKind::sidecar ? "--addr with a node's sidecar (SIDECAR_PORT, 33212 unless set)"
+                                                 : "--api with a node's HTTP API (API_PORT, 9090 unless set)";
+  return {fmt::format("{} is {} of a gateway, not of a node", address, name_of(is)), right + ", or " + node};
+}
+
 }  // namespace
 
 PortKind kind_of_port(const std::string& address) {
   const std::string to_http = first_answer(address, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-  if (to_http.starts_with("HTTP/1.")) return PortKind::api;
+  if (to_http.starts_with("HTTP/1.")) return is_gateway_http(address) ? PortKind::gateway : PortKind::api;
   // A SETTINGS frame: three bytes of length, then type 4.
-  if (to_http.size() >= 9 && to_http[0] == '\0' && to_http[3] == '\x04') return PortKind::sidecar;
+  if (to_http.size() >= 9 && to_http[0] == '\0' && to_http[3] == '\x04')
+    return is_gateway_grpc(address) ? PortKind::gateway_grpc : PortKind::sidecar;
   return first_answer(address, multistream).starts_with(multistream) ? PortKind::p2p : PortKind::unknown;
 }
 
-std::string port_hint(const std::string& address, PortKind wanted) {
+PortHint port_hint(const std::string& address, PortKind wanted) {
   const auto parts = split_address(address);
   const PortKind is = parts ? kind_of_port(address) : PortKind::unknown;
-  if (is == PortKind::unknown || is == wanted) return "";
+  if (is == PortKind::unknown || is == wanted) return {};
+  if (is == PortKind::gateway || is == PortKind::gateway_grpc) return gateway_hint(address, is, wanted);
   auto port = is == PortKind::api ? port_by_api(address, wanted) : std::nullopt;
   if (!port) port = port_by_record(parts->second, is, wanted);
   const std::string right =
       port ? fmt::format("is {}:{}", parts->first, *port)
            : fmt::format("has a port of its own ({})",
                          wanted == PortKind::sidecar ? "SIDECAR_PORT, 33212 unless set" : "API_PORT, 9090 unless set");
-  return fmt::format("{} is {} of a node; {} {}", address, name_of(is), name_of(wanted), right);
+  return {fmt::format("{} is {} of a node; {} {}", address, name_of(is), name_of(wanted), right),
+          wanted == PortKind::sidecar ? "--addr with the port of the sidecar" : "--api with the port of the HTTP API"};
 }
 
 }  // namespace corelay::tools

@@ -26,6 +26,9 @@ class GatewayOutlet final : public PublishOutlet {
         client_(console, std::move(urls), access_, options.timeout) {}
 
   ExitCode send(const Payload& payload) override {
+    if (payload.bytes.empty())
+      return console_.fail(ExitCode::refused, "message is empty (0 bytes), and a gateway takes no empty one",
+                           "a message of a byte or more; a node's sidecar (--addr HOST:PORT) takes an empty one");
     const auto sent_at = Clock::now();
     const auto sent_ns = wall_time();
     Answer answer = options_.gateway.is_grpc ? send_grpc(payload) : send_rest(payload);
@@ -65,7 +68,7 @@ class GatewayOutlet final : public PublishOutlet {
     for (std::size_t tried = 1;; ++tried) {
       const std::string authorization = access_.authorization();
       if (!grpc_ || authorization != grpc_authorization_) {
-        const Url url = grpc_url(client_.url(), options_.gateway);
+        const Url url = grpc_url(client_.url(), options_.gateway).value();
         grpc_ = std::make_unique<GatewayGrpc>(url.authority(), url.is_tls, authorization);
         grpc_authorization_ = authorization;
         grpc_address_ = url.authority();
@@ -92,6 +95,10 @@ class GatewayOutlet final : public PublishOutlet {
       case ErrorCode::unauthenticated:
         return client_.refused(401, error.what, "the message");
       case ErrorCode::not_found:
+        if (error.what != "topic not assigned")
+          return console_.fail(ExitCode::unreachable,
+                               fmt::format("no gateway's gRPC at {}: {}", grpc_address_, error.what),
+                               "--grpc-port with the gateway's PROXY_GRPC_PORT, or --addr for a node");
         return client_.refused(404, error.what, "the message");
       case ErrorCode::too_large:
         return client_.refused(429, error.what, "the message");
@@ -112,9 +119,8 @@ class GatewayOutlet final : public PublishOutlet {
 }  // namespace
 
 OpenedOutlet open_gateway_outlet(const Console& console, const PublishOptions& options) {
-  auto urls = parse_service_urls(options.gateway.service_urls);
-  if (!urls)
-    return tl::make_unexpected(console.fail(ExitCode::usage, urls.error().describe(), "http://localhost:8081"));
+  auto urls = service_urls_of(console, options.gateway);
+  if (!urls) return tl::make_unexpected(urls.error());
   auto access = Access::open(options.gateway.access);
   if (!access)
     return tl::make_unexpected(console.fail(ExitCode::usage, access.error().describe(),

@@ -118,7 +118,7 @@ Expected<Trace> parse_trace(std::string_view bytes) {
   return trace;
 }
 
-std::optional<std::string> over_request_limit(std::string_view refusal) {
+std::optional<std::string> over_request_limit(std::string_view refusal, bool is_gateway) {
   constexpr std::string_view before = "larger than max (";
   constexpr std::string_view between = " vs. ";
   const auto start = refusal.find(before);
@@ -131,8 +131,11 @@ std::optional<std::string> over_request_limit(std::string_view refusal) {
   const auto bytes = parse_number(refusal.substr(first, middle - first));
   const auto taken = parse_number(refusal.substr(second, end - second));
   if (!bytes || !taken || *taken <= node::request_overhead_bytes) return std::nullopt;
+  const std::uint64_t limit = *taken - node::request_overhead_bytes;
+  if (is_gateway)
+    return fmt::format("request of {} bytes is over delivery.message_bytes_max = {} bytes", *bytes, limit);
   return fmt::format("request of {} bytes is over relay.message_bytes_max = {} bytes (OPTIMUM_MAX_MSG_SIZE)", *bytes,
-                     *taken - node::request_overhead_bytes);
+                     limit);
 }
 
 }  // namespace corelay::tools

@@ -36,8 +36,8 @@ struct Trace {
 /// Reads an optimum.pb TraceEvent. Errors: malformed.
 [[nodiscard]] Expected<Trace> parse_trace(std::string_view bytes);
 
-/// gRPC's refusal of a request over the node's limit, "... larger than max (A vs. B)", in words that name the setting.
-/// Nothing for other text.
-[[nodiscard]] std::optional<std::string> over_request_limit(std::string_view refusal);
+/// gRPC's refusal of a request over the limit of a node or gateway, "... larger than max (A vs. B)", in words that name
+/// the setting. Nothing for other text.
+[[nodiscard]] std::optional<std::string> over_request_limit(std::string_view refusal, bool is_gateway = false);
 
 }  // namespace corelay::tools

@@ -148,7 +148,7 @@ class GatewaySubscription {
   }
 
   std::optional<Failure> connect_grpc() {
-    const Url url = grpc_url(client_.url(), options_.gateway);
+    const Url url = grpc_url(client_.url(), options_.gateway).value();
     grpc_ = std::make_unique<GatewayGrpc>(url.authority(), url.is_tls, access_.authorization());
     const auto subscribed = grpc_->subscribe(access_.client_id(), options_.topics, options_.threshold, connect_timeout);
     if (!subscribed) return failure_of(subscribed.error());
@@ -177,12 +177,14 @@ class GatewaySubscription {
   }
 
   ExitCode report(const Failure& failure) const {
-    if (failure.status != 0) return client_.refused(failure.status, failure.error.what, "the subscription");
+    const bool is_other = options_.gateway.is_grpc && failure.status == 404;  // speaks gRPC, and is no gateway
+    if (failure.status != 0 && !is_other)
+      return client_.refused(failure.status, failure.error.what, "the subscription");
     if (!options_.gateway.is_grpc) return client_.unreachable(failure.error);
     const bool is_late = failure.error.code == ErrorCode::timed_out;
     return console_.fail(is_late ? ExitCode::timed_out : ExitCode::unreachable,
                          fmt::format("no gateway's gRPC at {} port {}: {}", client_.url().host,
-                                     grpc_url(client_.url(), options_.gateway).port, failure.error.what),
+                                     grpc_url(client_.url(), options_.gateway)->port, failure.error.what),
                          "--grpc-port with the gateway's PROXY_GRPC_PORT, or without --grpc");
   }
 
@@ -256,8 +258,8 @@ bool RecentMessages::is_new(const std::string& id) {
 }
 
 ExitCode subscribe_at_gateway(const Console& console, const SubscribeOptions& options) {
-  auto urls = parse_service_urls(options.gateway.service_urls);
-  if (!urls) return console.fail(ExitCode::usage, urls.error().describe(), "http://localhost:8081");
+  auto urls = service_urls_of(console, options.gateway);
+  if (!urls) return urls.error();
   auto access = Access::open(options.gateway.access);
   if (!access)
     return console.fail(ExitCode::usage, access.error().describe(),
