@@ -181,9 +181,11 @@ Rate run_relay(BackendChoice backend, std::string& name, const RelayParams& para
   const Counters& counters = (*relay)->counters(0);
   const auto value = [&](Counter c) { return static_cast<double>(counters.value(c)); };
   std::fprintf(stderr,
-               "relay: %s: in %.0f, out %.0f (%.1f a run), recoded %.0f%%, cycles busy %.0f%%, dropped %.0f\n",
+               "relay: %s: in %.0f, out %.0f (%.1f a run, each for %.1f), recoded %.0f%%, cycles busy %.0f%%, dropped "
+               "%.0f\n",
                name.c_str(), value(Counter::rx_coded_total), static_cast<double>(rate.datagrams),
                value(Counter::tx_datagrams_total) / std::max(1.0, value(Counter::tx_runs_total)),
+               value(Counter::tx_coded_total) / std::max(1.0, value(Counter::tx_coded_made_total)),
                100 * value(Counter::tx_recoded_total) / std::max(1.0, value(Counter::tx_coded_total)),
                100 * value(Counter::cycles_busy_total) / std::max(1.0, value(Counter::cycles_total)),
                value(Counter::drop_tx_full_total) + value(Counter::drop_tx_error_total));

@@ -313,7 +313,8 @@ struct Relay::State {
   [[nodiscard]] std::size_t start_allowance(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] bool is_slow(const Link& link) const noexcept;
   [[nodiscard]] std::size_t outputs_each_turn(const Link& link) const noexcept;
-  [[nodiscard]] std::size_t older_wanted(const Peer& to, std::size_t k, std::size_t lacking) const noexcept;
+  [[nodiscard]] std::size_t older_wanted(const Message& message, const Generation& generation,
+                                         std::uint8_t flow) const noexcept;
   [[nodiscard]] std::size_t allowed(const Message& message, const Flow& flow) const noexcept;
   [[nodiscard]] std::size_t can_give(Instant now, const Message& message, const Generation& generation,
                                      const Flow& flow, GenerationFlow& part) noexcept;
@@ -323,8 +324,8 @@ struct Relay::State {
                            Outbox& out) noexcept;
   std::size_t send_recoded(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow, std::size_t count,
                            Outbox& out) noexcept;
-  static void begin_coded(const Message& message, std::size_t g, CodedForm form, std::uint64_t seed,
-                          std::uint8_t* frame, Hop hop = Hop::none) noexcept;
+  void begin_coded(const Message& message, std::size_t g, CodedForm form, std::uint64_t seed, std::uint8_t* frame,
+                   Hop hop = Hop::none) noexcept;
   std::size_t ship_all(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow,
                        std::span<std::uint8_t* const> frames, std::size_t vector_bytes, Outbox& out) noexcept;
   void ship(Instant now, std::uint32_t slot, std::size_t g, std::uint8_t flow,

@@ -22,8 +22,10 @@ namespace {
 constexpr unsigned submission_entries = 256;
 constexpr unsigned completion_entries = 2048;
 constexpr int buffer_group = 0;
-constexpr std::size_t provided_bytes = 512 << 10;  // for the kernel to fill before it comes back to a buffer: it takes
-constexpr std::size_t provided_min = 8;            // them in turn, and more would push each other out of the cache
+// The kernel takes the buffers it has in turn: it gets so many bytes' worth of them and what lies here unread, in runs
+// of the usual length, or so many buffers; more would push each other out of the cache.
+constexpr std::size_t unread_bytes = 512 << 10;
+constexpr std::size_t unread_buffers = 8;
 constexpr std::size_t name_bytes = 32;       // what the kernel writes before the payload of a multishot recvmsg:
 constexpr std::size_t control_bytes = 80;    // its own 16 bytes, the sender, control messages; 128 in all, so that
 constexpr std::size_t payload_offset = sizeof(io_uring_recvmsg_out) + name_bytes + control_bytes;
@@ -104,8 +106,8 @@ class UringIo final : public PacketIo {
   msghdr rx_message_{};
   std::uint64_t wake_count_ = 0;
   std::size_t sends_in_flight_ = 0;
-  std::size_t provided_ = 0;  // receive buffers the kernel may use
-  std::size_t usual_run_bytes_ = 0;  // of runs received lately
+  std::size_t provided_ = 0;         // receive buffers the kernel may use
+  std::size_t usual_run_bytes_ = 0;  // of those received lately
   int receive_error_ = 0;     // of the last receive that ended
   bool receive_armed_ = false;
   bool wake_armed_ = false;
@@ -244,7 +246,9 @@ void UringIo::arm_wake() noexcept {
 
 /// Hands the kernel free receive buffers, those used last first: few while runs are long, all while they are short.
 void UringIo::provide() noexcept {
-  const std::size_t wanted = std::max(provided_min, provided_bytes / std::max<std::size_t>(1, usual_run_bytes_));
+  const std::size_t unread = arrived_tail_ - arrived_head_;
+  const std::size_t most = std::max(unread_buffers, unread_bytes / std::max<std::size_t>(1, usual_run_bytes_));
+  const std::size_t wanted = most > unread ? most - unread : 0;
   const int mask = io_uring_buf_ring_mask(static_cast<std::uint32_t>(rx_pool_.count()));
   int added = 0;
   for (; provided_ < wanted && rx_pool_.free_count() != 0; ++provided_) {
@@ -326,7 +330,7 @@ std::size_t UringIo::rx_burst(std::span<RxRun> out) noexcept {
     io_uring_get_events(&ring_);
     reap();
   }
-  if (!receive_armed_ && provided_ != 0) {
+  if (!receive_armed_ && arrived_head_ == arrived_tail_ && provided_ != 0) {
     arm_receive();
     io_uring_submit(&ring_);
     reap();

@@ -187,6 +187,30 @@ TEST_P(PacketIoTest, ReleaseReturnsEveryBuffer) {
   EXPECT_EQ(count_tx_buffers(*sender), config().tx_buffers);
 }
 
+/// More of them than a backend lets the system fill at once. Where the system keeps little for a socket, the last ones
+/// are lost, but none between.
+TEST_P(PacketIoTest, TakesManyLongRunsThatWaited) {
+  constexpr std::size_t datagrams = 46;
+  const auto sender = open();
+  const auto receiver = open();
+  ASSERT_TRUE(sender != nullptr && receiver != nullptr);
+  if (!sender->caps().gso || !receiver->caps().gro) GTEST_SKIP() << "one datagram a run";
+  sender->set_destination(0, loopback_endpoint(*receiver));
+  for (std::uint32_t round = 0; round < 4; ++round) {
+    std::vector<Datagram> expected;
+    for (std::uint32_t i = 0; i < 12; ++i) {
+      const auto run = make_run(0, (round * 12 + i) * datagrams, datagrams, 1400, 1400);
+      send_run(*sender, 0, run);
+      expected.insert(expected.end(), run.begin(), run.end());
+    }
+    const auto got = receive(*receiver, expected.size());
+    EXPECT_GE(got.size(), 4 * datagrams) << round;
+    expected.resize(got.size());
+    EXPECT_EQ(got, expected) << round;
+  }
+  EXPECT_EQ(receiver->stats().rx_starved, 0U);
+}
+
 TEST_P(PacketIoTest, SurvivesAReceiverThatHoldsEveryBuffer) {
   const auto sender = open();
   const auto receiver = open();

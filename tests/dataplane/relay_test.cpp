@@ -349,6 +349,23 @@ TEST(Relay, KeepsToTheRateCapOverAllPeers) {
   EXPECT_LT(network.now.ns, milliseconds(1400).ns);
 }
 
+TEST(Relay, MakesACodedFrameOnceForNeighboursOnFastLinks) {
+  Network network(6, lossy(0));
+  network.join(0, 1);
+  for (std::size_t sink = 2; sink < 6; ++sink) network.join(1, sink);
+  network.route_all("t");
+  const auto counted = [&](Counter counter) { return network.nodes()[1].counters->value(counter); };
+  for (int i = 0; i < 3; ++i) {  // the links learn that they are fast
+    network.publish(0, 4 << 20);
+    network.run(seconds(1));
+  }
+  const std::uint64_t made = counted(Counter::tx_coded_made_total);
+  const std::uint64_t sent = counted(Counter::tx_coded_total);
+  const auto* message = network.publish(0, 4 << 20);
+  EXPECT_TRUE(network.run(seconds(1), [&] { return network.has_all(message, 0); }));
+  EXPECT_GT(4 * (counted(Counter::tx_coded_total) - sent), 5 * (counted(Counter::tx_coded_made_total) - made));
+}
+
 TEST(Relay, GivesEverythingBackInTheEnd) {
   Network network(3, lossy(0.1));
   network.join_all();
