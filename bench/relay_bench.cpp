@@ -2,8 +2,9 @@
 /// neighbours over loopback, beside a loop of recvmmsg() and sendmmsg() that copies each datagram to six sockets
 /// without coding or encryption. Both run on the second core; the first one plays the upstream neighbour and the
 /// sinks, opens and counts every datagram that leaves, and acknowledges as a relay would. The messages are whole: their
-/// decoding and hashing at the relay are in the figure. Rounds take turns in one run; a rate is datagrams that arrived
-/// at the sinks per second of the measured thread's CPU time. Prints {"bench":"relay","rows":[...]}.
+/// decoding and hashing at the relay are in the figure. Rounds take turns in one run, the reference before and after each
+/// of ours; a rate is datagrams that arrived at the sinks per second of the measured thread's CPU time. Prints
+/// {"bench":"relay","rows":[...]}, medians of the rounds; `ratio` is to the mean of the references on either side.
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -36,7 +37,7 @@ struct Sizes {
   std::size_t messages = 44;
   std::size_t warm_up = 11;  // of them, not measured
   std::size_t message_bytes = generation_bytes * 27;  // about 4 MiB
-  std::size_t reference_datagrams = 60'000;
+  std::size_t reference_datagrams = 40'000;
 };
 
 /// Of one round: datagrams at the sinks and the CPU time of the thread that sent them.
@@ -218,17 +219,23 @@ int run(std::size_t rounds, bool smoke) {
     std::fprintf(stderr, "relay: no row for uring: %s\n", probed.error().describe().c_str());
   }
   std::vector<double> reference;
+  const auto measure_reference = [&] {
+    const double rate = run_reference(sizes.reference_datagrams).per_cpu_second();
+    CHECK(rate != 0);
+    reference.push_back(rate);
+    return rate;
+  };
   for (std::size_t round = 0; round < sizes.rounds; ++round) {
-    const Rate plain = run_reference(sizes.reference_datagrams);
-    CHECK(plain.datagrams != 0 && plain.cpu_ns != 0);
-    reference.push_back(plain.per_cpu_second());
+    double before = measure_reference();
     for (Row& row : rows) {
       const Rate ours = run_relay(row.backend, row.name, params, sizes.warm_up, messages);
+      const double after = measure_reference();  // a shared machine's speed drifts within seconds
       row.ours.push_back(ours.per_cpu_second());
       row.ours_wall.push_back(ours.per_second());
-      row.ratio.push_back(ours.per_cpu_second() / plain.per_cpu_second());
-      std::fprintf(stderr, "relay: round %zu: ours %.0f, reference %.0f, ratio %.2f\n", round + 1, row.ours.back(),
-                   reference.back(), row.ratio.back());
+      row.ratio.push_back(2 * ours.per_cpu_second() / (before + after));
+      std::fprintf(stderr, "relay: round %zu: ours %.0f, reference before %.0f, after %.0f, ratio %.2f\n", round + 1,
+                   row.ours.back(), before, after, row.ratio.back());
+      before = after;
     }
   }
   std::printf("{\"bench\":\"relay\",\"rows\":[");
