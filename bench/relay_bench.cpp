@@ -2,9 +2,10 @@
 /// neighbours over loopback, beside a loop of recvmmsg() and sendmmsg() that copies each datagram to six sockets
 /// without coding or encryption. Both run on the second core; the first one plays the upstream neighbour and the
 /// sinks, opens and counts every datagram that leaves, and acknowledges as a relay would. The messages are whole: their
-/// decoding and hashing at the relay are in the figure. Rounds take turns in one run, the reference before and after each
-/// of ours; a rate is datagrams that arrived at the sinks per second of the measured thread's CPU time. Prints
-/// {"bench":"relay","rows":[...]}, medians of the rounds; `ratio` is to the mean of the references on either side.
+/// decoding and hashing at the relay are in the figure. Rounds take turns in one run, with the reference before and
+/// after each of ours; a rate is datagrams that arrived at the sinks per second of the measured thread's CPU time.
+/// Prints {"bench":"relay","rows":[...]}, medians of the rounds; `ratio` is to the mean of the references on either
+/// side.
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
