@@ -211,8 +211,9 @@ def look_around(peer_id):
         assert is_first_node or re.search(r"^Uid:\s+10001\s", status, re.M), (name, status)
         assert re.search(r"^CapEff:\s+0+$", status, re.M), (name, status)
         assert run(engine, "exec", name, "sh", "-c", "echo > /usr/probe", check=False).returncode != 0
-        port = "8080" if "gateway" in name else "9090"
-        health = run(engine, "exec", name, "corelay", "node", "health", "--api", f"127.0.0.1:{port}")
+        asked = ["health", "--service-url", "http://127.0.0.1:8080"] if "gateway" in name else [
+            "node", "health", "--api", "127.0.0.1:9090"]
+        health = run(engine, "exec", name, "corelay", *asked)
         assert health.returncode == 0
     if engine == "podman":  # nothing runs a podman's health checks unless asked
         for name in names:
