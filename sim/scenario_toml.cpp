@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <regex>
 #include <string>
 
 #include "sim/propagation.h"
@@ -40,48 +41,51 @@ std::size_t edits(std::string_view a, std::string_view b) {
 /// Thrown inside this file only.
 struct Wrong {
   std::string what;
-  std::size_t line = 0;  // 0: not known yet
+  std::size_t line = 0;  // 0: unknown
 };
+[[noreturn]] void refuse(const toml::node& node, std::string what) {
+  throw Wrong{std::move(what), node.source().begin.line};
+}
 
 /// Up to 10^12, so that as milliseconds it is still a time in nanoseconds.
 double real(const toml::node& node, const std::string& name) {
   constexpr double most = 1e12;
   const auto value = node.value<double>();
   if (value && *value >= 0 && *value <= most) return *value;  // a NaN is neither
-  throw Wrong{fmt::format("{} must be a number, 0 to 10^12", name)};
+  refuse(node, fmt::format("{} must be a number, 0 to 10^12", name));
 }
 
 std::size_t whole(const toml::node& node, const std::string& name) {
   const auto value = node.value_exact<std::int64_t>();
-  if (!value || *value < 0) throw Wrong{fmt::format("{} must be a whole number, 0 or more", name)};
+  if (!value || *value < 0) refuse(node, fmt::format("{} must be a whole number, 0 or more", name));
   return static_cast<std::size_t>(*value);
 }
 
 std::uint16_t whole_in(const toml::node& node, const std::string& name, std::uint16_t least, std::uint16_t most) {
   const std::size_t value = whole(node, name);
   if (value >= least && value <= most) return static_cast<std::uint16_t>(value);
-  throw Wrong{fmt::format("{} must be {} to {}", name, least, most)};
+  refuse(node, fmt::format("{} must be {} to {}", name, least, most));
 }
 
 double share(const toml::node& node, const std::string& name) {
   const double value = real(node, name);
-  if (value > 1) throw Wrong{fmt::format("{} must be a share, 0 to 1", name)};
+  if (value > 1) refuse(node, fmt::format("{} must be a share, 0 to 1", name));
   return value;
 }
 
 std::string text(const toml::node& node, const std::string& name) {
   if (const auto value = node.value_exact<std::string>()) return *value;
-  throw Wrong{fmt::format("{} must be text", name)};
+  refuse(node, fmt::format("{} must be text", name));
 }
 
 bool truth(const toml::node& node, const std::string& name) {
   if (const auto value = node.value_exact<bool>()) return *value;
-  throw Wrong{fmt::format("{} must be true or false", name)};
+  refuse(node, fmt::format("{} must be true or false", name));
 }
 
 const toml::array& list(const toml::node& node, const std::string& name) {
   if (const toml::array* array = node.as_array()) return *array;
-  throw Wrong{fmt::format("{} must be a list", name)};
+  refuse(node, fmt::format("{} must be a list", name));
 }
 
 using Take = std::function<void(PropagationScenario&, const toml::node&, const std::string&)>;
@@ -99,7 +103,7 @@ Field section(std::string_view name, Fields fields) {
   return {name, [fields = std::move(fields)](PropagationScenario& s, const toml::node& node,
                                              const std::string& path) {
             const toml::table* table = node.as_table();
-            if (table == nullptr) throw Wrong{fmt::format("{} must be a section", path)};
+            if (table == nullptr) refuse(node, fmt::format("{} must be a section", path));
             take_fields(s, *table, fields, path + ".");
           }};
 }
@@ -115,15 +119,10 @@ void take_fields(PropagationScenario& scenario, const toml::table& table, const 
           std::min_element(fields.begin(), fields.end(), [&](const Field& a, const Field& b) {
             return edits(a.name, name) < edits(b.name, name);
           });
-      throw Wrong{fmt::format("there is no field '{}{}'; the nearest is '{}{}'", prefix, name, prefix, nearest->name),
-                  node.source().begin.line};
+      refuse(node,
+             fmt::format("there is no field '{}{}'; the nearest is '{}{}'", prefix, name, prefix, nearest->name));
     }
-    try {
-      found->take(scenario, node, prefix + std::string(name));
-    } catch (Wrong& wrong) {
-      if (wrong.line == 0) wrong.line = node.source().begin.line;
-      throw;
-    }
+    found->take(scenario, node, prefix + std::string(name));
   }
 }
 
@@ -144,7 +143,7 @@ void take_classes(PropagationScenario& scenario, const toml::node& node, const s
   scenario.bandwidth.clear();
   for (const toml::node& entry : list(node, path)) {
     const toml::table* table = entry.as_table();
-    if (table == nullptr) throw Wrong{fmt::format("{} must be a list of sections", path)};
+    if (table == nullptr) refuse(entry, fmt::format("{} must be a list of sections", path));
     BandwidthClass one;
     for (const auto& [key, value] : *table) {
       const std::string name = path + "." + std::string(key.str());
@@ -155,16 +154,15 @@ void take_classes(PropagationScenario& scenario, const toml::node& node, const s
       } else if (key == "down_mbps") {
         one.down_mbps = real(value, name);
       } else {
-        throw Wrong{
-            fmt::format("there is no field '{}'; there are share, up_mbps, down_mbps", name)};
+        refuse(value, fmt::format("there is no field '{}'; there are share, up_mbps, down_mbps", name));
       }
     }
     if (one.share <= 0 || one.up_mbps <= 0 || one.down_mbps <= 0)
-      throw Wrong{fmt::format("{}: share, up_mbps and down_mbps must be above 0", path)};
+      refuse(entry, fmt::format("{}: share, up_mbps and down_mbps must be above 0", path));
     scenario.bandwidth.push_back(one);
   }
   if (scenario.bandwidth.empty() || scenario.bandwidth.size() > 200)
-    throw Wrong{fmt::format("{} must have 1 to 200 entries", path)};
+    refuse(node, fmt::format("{} must have 1 to 200 entries", path));
 }
 
 Fields latency_fields() {
@@ -245,9 +243,8 @@ void take_pollution(PropagationScenario& scenario, const toml::node& node,
   } else if (kind == "never-forwards") {
     scenario.pollution = Pollution::never_forwards;
   } else {
-    throw Wrong{fmt::format("{} is 'wrong-bytes', 'wrong-mixtures', 'lies-about-rank' or 'never-forwards', "
-                            "not '{}'",
-                            path, kind)};
+    refuse(node, fmt::format("{} is 'wrong-bytes', 'wrong-mixtures', 'lies-about-rank' or 'never-forwards', not '{}'",
+                             path, kind));
   }
 }
 
@@ -289,7 +286,7 @@ Fields all_fields() {
                          [](auto& s, const auto& node, const auto& path) {
                            s.evict_half_life_ms = real(node, path);
                            if (s.evict_half_life_ms <= 0)
-                             throw Wrong{fmt::format("{} must be above 0", path)};
+                             refuse(node, fmt::format("{} must be above 0", path));
                          }},
                         share_of("churn_share", &S::churn_share),
                         of("publisher_leaves_after", &S::publisher_leaves_after)}),
@@ -298,81 +295,26 @@ Fields all_fields() {
   };
 }
 
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t\r");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
-}
-
-/// At most 40 bytes, without what a terminal would obey.
-std::string shown(std::string_view text) {
-  std::string safe(text.substr(0, 40));
-  std::replace_if(safe.begin(), safe.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return text.size() > 40 ? safe + "..." : safe;
-}
-
-/// One line of a file, as far as it can be read without being TOML.
-struct RawLine {
-  std::string section;      // "message", where the line is below [message]
-  std::string_view whole;   // without blanks around it
-  std::string_view key;     // empty where there is no '='
-  std::string_view value;
-};
-RawLine line_of(std::string_view toml, std::size_t number) {
-  RawLine line;
-  for (std::size_t n = 1; n <= number; ++n) {
-    const std::size_t end = std::min(toml.find('\n'), toml.size());
-    line.whole = trimmed(toml.substr(0, end));
-    if (n < number && line.whole.starts_with("[")) {
-      const std::size_t first = std::min(line.whole.find_first_not_of("["), line.whole.size());
-      line.section = line.whole.substr(first, line.whole.find(']', first) - first);
-    }
-    toml.remove_prefix(std::min(end + 1, toml.size()));
-  }
-  const std::size_t equals = line.whole.find('=');
-  if (equals == std::string_view::npos) return line;
-  line.key = trimmed(line.whole.substr(0, equals));
-  line.value = trimmed(line.whole.substr(equals + 1, line.whole.find('#', equals) - equals - 1));
-  return line;
-}
-
-/// What a field says of a bare word as its value; empty where it takes text, or where the field is not to be found.
-std::string refusal_of_word(const RawLine& line) {
-  toml::table fields;
-  fields.insert_or_assign(std::string(line.key), std::string(line.value));
-  toml::table table;
-  if (line.section.empty()) {
-    table = std::move(fields);
-  } else if (line.section == "bandwidth") {
-    table.insert_or_assign(line.section, toml::array{std::move(fields)});
-  } else {
-    table.insert_or_assign(line.section, std::move(fields));
-  }
+/// What a field says of 'field = word', a line that is no TOML for want of quotes; empty where the line is not like
+/// that. The lines before it must be TOML on their own, so that it stands in no open list or text.
+std::string refusal_of_word(std::string_view toml, std::size_t number) {
+  std::size_t start = 0;
+  for (std::size_t n = 1; n < number; ++n) start = toml.find('\n', start) + 1;
+  static const std::regex field_and_word(
+      R"([ \t]*([A-Za-z0-9_-]+)[ \t]*=[ \t]*([A-Za-z_][A-Za-z0-9_. -]*?)[ \t\r]*(#.*)?)");
+  const std::string line(toml.substr(start, std::min(toml.find('\n', start), toml.size()) - start));
+  std::smatch parts;
+  if (line.size() > 200 || !std::regex_match(line, parts, field_and_word)) return "";
+  const std::string quoted = fmt::format("{} = \"{}\"\n", parts.str(1), parts.str(2));
   PropagationScenario unused;
   try {
-    take_fields(unused, table, all_fields(), "");
+    take_fields(unused, toml::parse(std::string(toml.substr(0, start)) + quoted), all_fields(), "");
+  } catch (const toml::parse_error&) {
+    return "";
   } catch (const Wrong& wrong) {
-    return wrong.what;
+    return wrong.line == number ? wrong.what : "";
   }
-  return "";
-}
-
-/// What is wrong with a line that is no TOML, by the field that it is about.
-std::string not_toml(const RawLine& line, std::string_view parser_says) {
-  if (line.key.empty())
-    return fmt::format("'{}' is neither 'field = value' nor '[section]' nor '# comment'", shown(line.whole));
-  const std::string field = shown((line.section.empty() ? "" : line.section + ".") + std::string(line.key));
-  if (parser_says.find("redefine") != std::string_view::npos) return fmt::format("{} is there twice", field);
-  if (line.value.empty()) return fmt::format("{} has no value", field);
-  constexpr std::string_view punctuation = "\"'[{";
-  if (punctuation.find(line.value.front()) == std::string_view::npos) {
-    const std::string refusal = refusal_of_word(line);
-    return refusal.empty() ? fmt::format("{} is text and needs quotes: \"{}\"", field, shown(line.value))
-                           : fmt::format("{}; '{}' is not", refusal, shown(line.value));
-  }
-  const std::size_t reason = parser_says.find(": ");
-  return fmt::format("{} = {} is not TOML: {}", field, shown(line.value),
-                     parser_says.substr(reason == std::string_view::npos ? 0 : reason + 2));
+  return "text needs quotes: " + quoted.substr(0, quoted.size() - 1);
 }
 
 }  // namespace
@@ -399,9 +341,10 @@ Expected<PropagationScenario> parse_scenario(std::string_view toml, std::string_
     return scenario;
   } catch (const toml::parse_error& error) {
     const std::size_t line = error.source().begin.line;
-    return wrong(fmt::format("line {}: {}", line, not_toml(line_of(toml, line), error.description())));
+    const std::string refusal = refusal_of_word(toml, line);
+    return wrong(fmt::format("line {}: {}", line, refusal.empty() ? error.description() : refusal));
   } catch (const Wrong& error) {
-    return wrong(fmt::format("line {}: {}", error.line, error.what));
+    return wrong(error.line == 0 ? error.what : fmt::format("line {}: {}", error.line, error.what));
   }
 }
 

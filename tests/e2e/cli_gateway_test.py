@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import os
+import pathlib
 import re
 import select
 import socket
@@ -23,9 +25,9 @@ def failed(done, code, *words):
 class Listener:
     """`corelay subscribe` through a gateway, in JSON."""
 
-    def __init__(self, url, *arguments):
+    def __init__(self, url, *arguments, environment=None):
         self.process = start_process([CORELAY, "subscribe", "--service-url", url, "--output", "json", *arguments],
-                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         self.notes, self.messages = [], []
         threading.Thread(target=self._read, args=(self.process.stderr, self.notes), daemon=True).start()
         threading.Thread(target=self._read, args=(self.process.stdout, self.messages), daemon=True).start()
@@ -145,6 +147,69 @@ def publish(url, topic, *messages):
     assert done.returncode == 0, done.stderr
 
 
+class WebServer:
+    """Answers every GET with a page, and every other request with 404, as many a web server does."""
+
+    def __init__(self):
+        class Answer(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self, status, body):
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_GET(self):
+                self.answer(200, b'{"info": {"title": "Pets"}, "sidecar": {}}')
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.answer(404, b"nothing here")
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.address = f"127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def test_another_server_is_not_taken_for_one_of_ours():
+    other = WebServer()
+    message = ["--topic", "t", "--message", "m"]
+    for words, code in ((["publish", "--service-url", f"http://{other.address}", *message], 4),
+                        (["publish", "--addr", other.address, *message], 3),
+                        (["subscribe", "--service-url", f"http://{other.address}", "--topic", "t"], 4)):
+        done = corelay(*words)
+        failed(done, code, other.address)
+        for false in ("of a node", "of a gateway"):
+            assert false not in done.stderr, done.stderr
+
+
+def test_the_record_of_the_fleet_is_read_once():
+    """What `corelay up` wrote says where gRPC is; the fleet may end, and its record go, while a command runs."""
+    _, gateway, url = network()
+    with tempfile.TemporaryDirectory() as folder:
+        record = pathlib.Path(folder, "fleet.json")
+        member = {"number": 1, "pid": 1, "start_ticks": 1, "port": gateway.port, "grpc_port": gateway.grpc_port}
+        record.write_text(json.dumps({"nodes": [], "gateways": [member]}))
+        listener = Listener(url, "--topic", "t", "--grpc", environment={**os.environ, "CORELAY_DIR": folder})
+        publish(url, "t", "one")
+        listener.wait_for(1)
+        record.unlink()
+    gateway.stop()
+    gateway.start()
+    gateway.wait_nodes(2)
+    listener.wait_note("Connected to")
+    publish(url, "t", "two")
+    listener.wait_for(2)
+    assert listener.texts() == ["one", "two"]
+    assert listener.end() == 0
+    gateway.stop()
+
+
 def test_publish_and_subscribe():
     fleet, gateway, url = network()
     grpc = ["--grpc", "--grpc-port", str(gateway.grpc_port)]
@@ -191,8 +256,15 @@ def test_the_same_bytes_at_a_node_and_empty_lines():
     empty = fleet.directory / "empty"
     empty.write_bytes(b"")
     failed(corelay("publish", "--service-url", url, "--topic", "t", "--file", str(empty)), 4,
-           "message is empty (0 bytes)", "--addr")
+           "message is empty (0 bytes)", "--grpc", "--addr")
     grpc = ["--grpc", "--grpc-port", str(gateway.grpc_port)]
+    done = corelay("publish", "--service-url", url, *grpc, "--topic", "none", "--message", "")
+    failed(done, 4, "topic not assigned")  # the gateway's word, not ours
+    other = Listener(url, "--topic", "empty")
+    assert corelay("publish", "--service-url", url, *grpc, "--topic", "empty", "--message", "").returncode == 0
+    other.wait_for(1)
+    assert json.loads(other.messages[0])["bytes"] == 0, other.messages
+    other.end()
     for size, said in (("16.1MiB", "message of 168820"), ("18MiB", "request of 188744")):
         far = corelay("publish", "--service-url", url, *grpc, "--topic", "t", "--random", size)
         failed(far, 4, said, "is over delivery.message_bytes_max = 16777216 bytes")
@@ -333,8 +405,8 @@ def test_what_answers_is_no_gateway():
     assert node.returncode == 0 and node.stdout.startswith("Node        "), node
     assert "not a gateway" in node.stderr, node
     node = fleet[1]
-    failed(corelay("publish", "--service-url", node.api, "--topic", "t", "--message", "m"), 4, "the HTTP API of a node",
-           "not of a gateway", "--addr")
+    failed(corelay("publish", "--service-url", node.api, "--topic", "t", "--message", "m"), 3, "no gateway at",
+           "the HTTP API of a node, not of a gateway", "--addr")
     for words in (["publish", "--message", "m"], ["subscribe"]):
         wrong = ["--service-url", url, "--grpc", "--grpc-port", str(node.sidecar_port)]
         failed(corelay(*words, *wrong, "--topic", "t"), 3,
@@ -344,7 +416,7 @@ def test_what_answers_is_no_gateway():
         failed(corelay(*words, "--addr", gateway.grpc, "--topic", "t"), 3,
                f"{gateway.grpc} is the gRPC port of a gateway", "--service-url", "SIDECAR_PORT")
     for question in ("health", "state", "peers"):
-        failed(corelay("node", question, "--api", f"127.0.0.1:{gateway.port}"), 1, "the HTTP API of a gateway",
+        failed(corelay("node", question, "--api", f"127.0.0.1:{gateway.port}"), 3, "the HTTP API of a gateway",
                f"'corelay health --service-url' with {url}", "API_PORT")
         failed(corelay("node", question, "--api", gateway.grpc), 3, "the gRPC port of a gateway", "API_PORT")
     for node in fleet.nodes:

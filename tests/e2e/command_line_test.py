@@ -137,11 +137,17 @@ def test_tools_up_looks_at_its_flags_before_it_builds():
     failed(tools_up("--bogus"), 2, "there is no option '--bogus'")
     failed(tools_up("--nodes"), 2, "--nodes needs a value")
     for words in (["--base", "70000"], ["--base=1023"], ["--base", "0x10"], ["--nodes", "65"], ["--nodes=ten"],
-                  ["--gateways", "17"], ["--gateway-grpc-port", "65536"], ["--p2p-port", "0"], ["--output", "xml"]):
+                  ["--gateways", "17"], ["--gateway-grpc-port", "65536"], ["--p2p-port", "0"], ["--output", "xml"],
+                  ["--timeout", "soon"], ["--timeout=5x"], ["--timeout", "-1s"]):
         before, after = tools_up(*words), corelay("up", *words)
-        failed(before, 2, words[0].split("=")[0])
+        failed(before, 2, words[0].split("=")[0], "  try: tools/up --help")
         assert before.stderr.splitlines()[0] == after.stderr.splitlines()[0].replace("corelay:", "tools/up:"), before
-    failed(tools_up("--file", "/nowhere"), 2, "--file", "/nowhere")
+    failed(tools_up("--file", "/nowhere"), 2, "--file", "/nowhere", "  try: ")
+    failed(tools_up("--corelayd", "/nowhere"), 1, "no program /nowhere", "  try: ")
+    built = str(SOURCE / "build" / "dev" / "bin" / "corelayd")
+    for words in (["--timeout", "999999999ms"], ["--timeout", ".5"], ["--timeout=1.5m"], ["--corelayd", built],
+                  ["--corelayd="], ["--file", "-"]):
+        failed(tools_up(*words, "--bogus"), 2, "'--bogus'")  # the next is what is wrong
     failed(tools_up("--sidecar-port", "65534"), 2, "beyond 65535")
     known = (SOURCE / "tools" / "up").read_text()
     for flag in re.findall(r"^  (?:-h,)?(--[a-z-]+)", corelay("up", "--help").stdout, re.M):

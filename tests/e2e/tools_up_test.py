@@ -45,4 +45,14 @@ def test_tools_up_on_the_default_ports():
         assert down.stdout == "Stopped 4 nodes and 2 gateways\n", (down.stdout, down.stderr)
 
 
+def test_help_comes_whatever_else_is_there():
+    build = pathlib.Path(os.environ["CORELAY"]).parent.parent
+    if build != SOURCE / "build" / "dev":
+        raise Skip("tools/up builds the preset dev, and this is another build folder")
+    for words in (["--help"], ["--base", "70000", "--help"], ["-h", "--nodes"]):
+        done = subprocess.run([SOURCE / "tools" / "up", *words], capture_output=True, text=True, timeout=600,
+                              check=False)
+        assert done.returncode == 0 and "--gateways" in done.stdout, done
+
+
 main()

@@ -160,18 +160,37 @@ def test_children_die_with_a_killed_parent():
 
 
 def test_what_it_prints_works_when_pasted():
-    ports = Ports()
-    with tempfile.TemporaryDirectory() as home:
-        folder = f"{home}/our fleet"
-        named = {**os.environ, "CORELAY_DIR": folder}
-        up = corelay("up", "--detach", "--nodes", "1", "--gateways", "0", "--no-demo", *base_flags(ports), env=named)
-        assert up.returncode == 0, up.stderr
-        assert f"IDENTITY_DIR='{folder}/node2/identity'" in up.stdout, up.stdout
-        line = up.stdout.splitlines()[-1]
-        assert line.endswith(f" down --dir '{folder}'"), up.stdout
-        elsewhere = {name: value for name, value in os.environ.items() if name != "CORELAY_DIR"}
-        down = subprocess.run(line, shell=True, env=elsewhere, capture_output=True, text=True, timeout=60, check=False)
-        assert down.stdout == "Stopped 1 node\n", (down.stdout, down.stderr)
+    """By CORELAY_DIR, and where the fleet usually is; in both the further node has a folder that no fleet uses."""
+    for is_named in (True, False):
+        ports = Ports()
+        with tempfile.TemporaryDirectory() as home:
+            state = f"{home}/the state"
+            elsewhere = {name: value for name, value in os.environ.items() if name != "CORELAY_DIR"}
+            elsewhere["XDG_STATE_HOME"] = state
+            folder = f"{home}/our fleet" if is_named else f"{state}/corelay/fleet"
+            environment = {**elsewhere, "CORELAY_DIR": folder} if is_named else elsewhere
+            up = corelay("up", "--detach", "--nodes", "1", "--gateways", "0", "--no-demo", *base_flags(ports),
+                         env=environment)
+            assert up.returncode == 0, up.stderr
+            further = None
+            try:
+                identity = f"{folder if is_named else state + '/corelay'}/further2"
+                assert f"IDENTITY_DIR='{identity}'" in up.stdout, up.stdout
+                joining = up.stdout.split("A further node joins with\n", 1)[1].split("\n\n", 1)[0]
+                further = start_process(["sh", "-c", joining.replace("\\\n", "").strip().replace(
+                    "CLUSTER_ID", "exec env CLUSTER_ID", 1)], stderr=subprocess.DEVNULL,
+                    env={**elsewhere, "CORELAY_P2P_ADDRESS": "127.0.0.1", "CORELAY_DATAPLANE_PIN_LCORES": "false"})
+                api = f"127.0.0.1:{ports.base + 6}"
+                wait_until("a peer", lambda: len(corelay("node", "peers", "--api", api).stdout.split()) == 1)
+                assert pathlib.Path(identity, "p2p.key").exists(), list(pathlib.Path(home).rglob("*"))
+            finally:
+                if further is not None:
+                    end_process(further)
+                line = up.stdout.splitlines()[-1]
+                down = subprocess.run(line, shell=True, env=elsewhere, capture_output=True, text=True, timeout=60,
+                                      check=False)
+            assert line.endswith(f" down --dir '{folder}'" if is_named else " down"), up.stdout
+            assert down.stdout == "Stopped 1 node\n", (down.stdout, down.stderr)
 
 
 def test_down_touches_nobody_else():

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tools/corelay/grpc_channel.h"
 #include "tools/corelay/oauth.h"
 #include "tools/corelay/webhook.h"
 
@@ -71,6 +72,14 @@ TEST(Issuer, SecretsCrossTheNetworkInTheClearOnThisMachineAlone) {
     EXPECT_EQ(discover(far).error().code, ErrorCode::invalid_argument) << far;
   for (const char* here : {nobody, "http://127.1.2.3:1/", "http://localhost:1/"})
     EXPECT_EQ(discover(here).error().code, ErrorCode::unavailable) << here;
+}
+
+TEST(GrpcError, AServerOfAnotherKindIsToldFromATopicThatNobodyHas) {
+  const auto code = [](grpc::StatusCode status) { return grpc_error({status, "x"}, "a:1", "gateway").code; };
+  EXPECT_EQ(code(grpc::StatusCode::UNIMPLEMENTED), ErrorCode::malformed);
+  EXPECT_EQ(code(grpc::StatusCode::FAILED_PRECONDITION), ErrorCode::not_found);
+  EXPECT_EQ(grpc_error({grpc::StatusCode::UNIMPLEMENTED, ""}, "a:1", "gateway").what,
+            "it speaks gRPC, but not as a gateway");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "tools/corelay/gateway_client.h"
 #include "tools/corelay/completion.h"
@@ -248,10 +249,30 @@ TEST(Completion, QuotesAndShells) {
   EXPECT_FALSE(completion_script("tcsh", program));
 }
 
-TEST(GatewayPorts, GrpcFollowsHttpUnlessItIsGiven) {
-  std::string made = (std::filesystem::temp_directory_path() / "corelay-ports-XXXXXX").string();
-  const std::string folder = mkdtemp(made.data());
-  setenv("CORELAY_DIR", folder.c_str(), 1);
+/// A folder of ours as CORELAY_DIR; both are as before when the test ends, however it does.
+class GatewayPortsTest : public ::testing::Test {
+ protected:
+  GatewayPortsTest() {
+    std::string made = (std::filesystem::temp_directory_path() / "corelay-ports-XXXXXX").string();
+    folder = mkdtemp(made.data());
+    if (const char* named = std::getenv("CORELAY_DIR")) before_ = named;
+    setenv("CORELAY_DIR", folder.c_str(), 1);
+  }
+  ~GatewayPortsTest() override {
+    if (before_)
+      setenv("CORELAY_DIR", before_->c_str(), 1);
+    else
+      unsetenv("CORELAY_DIR");
+    std::error_code ignored;
+    std::filesystem::remove_all(folder, ignored);
+  }
+  std::string folder;
+
+ private:
+  std::optional<std::string> before_;
+};
+
+TEST_F(GatewayPortsTest, GrpcFollowsHttpUnlessItIsGiven) {
   const auto port = [](const char* text, std::uint16_t given) {
     GatewayOptions options;
     options.grpc_port = given;
@@ -273,8 +294,28 @@ TEST(GatewayPorts, GrpcFollowsHttpUnlessItIsGiven) {
   EXPECT_EQ(port("http://localhost:9000", 0), "9100");
   EXPECT_EQ(port("http://localhost:9100", 0), "9100");
   EXPECT_NE(port("http://relay.example:9000", 0), "9100");  // another machine's
-  unsetenv("CORELAY_DIR");
-  std::filesystem::remove_all(folder);
+}
+
+TEST_F(GatewayPortsTest, ThePortIsAsTheCommandBegan) {
+  const Json gateway{{"number", 1}, {"pid", 1}, {"start_ticks", 1}, {"port", 9000}, {"grpc_port", 9100}};
+  std::ofstream(folder + "/fleet.json") << Json{{"nodes", Json::array()}, {"gateways", {gateway}}};
+  const Console console;
+  GatewayOptions options;
+  options.service_urls = {"http://localhost:9000", "https://localhost:8082/base"};
+  options.is_grpc = true;
+  auto access = Access::open({});
+  ASSERT_TRUE(access);
+  auto services = service_urls_of(console, options);
+  ASSERT_TRUE(services);
+  GatewayClient client(console, *services, *access, options.timeout);
+  std::filesystem::remove(folder + "/fleet.json");
+  EXPECT_EQ(client.url().authority(), "localhost:9000");
+  EXPECT_EQ(client.grpc_url().authority(), "localhost:9100");
+  client.try_next();
+  EXPECT_EQ(client.grpc_url().authority(), "localhost:50052");
+  EXPECT_TRUE(client.grpc_url().is_tls);
+  options.service_urls = {"http://localhost:9000"};
+  EXPECT_EQ(service_urls_of(console, options).error(), ExitCode::usage);
 }
 
 }  // namespace

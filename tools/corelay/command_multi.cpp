@@ -86,7 +86,7 @@ void sleep_for(milliseconds time) {
 /// One client's turn among the gateways, with an access of its own: they are not shared between threads.
 struct Client {
   Access access;
-  Url url;
+  ServiceUrl url;
 };
 using Clients = tl::expected<std::vector<Client>, ExitCode>;
 
@@ -105,10 +105,6 @@ Clients clients_of(const Console& console, const MultiOptions& options, const st
   return clients;
 }
 
-std::string grpc_address(const Client& client, const GatewayOptions& options) {
-  return grpc_url(client.url, options)->authority();
-}
-
 class Publishers {
  public:
   Publishers(const Console& console, const MultiOptions& options, std::string run)
@@ -119,7 +115,7 @@ class Publishers {
     GatewayClient rest(console_, {client.url}, client.access, call_timeout);
     std::unique_ptr<GatewayGrpc> grpc;
     if (options_.gateway.is_grpc)
-      grpc = std::make_unique<GatewayGrpc>(grpc_address(client, options_.gateway), client.url.is_tls,
+      grpc = std::make_unique<GatewayGrpc>(client.url.grpc.authority(), client.url.grpc.is_tls,
                                            client.access.authorization());
     for (std::uint64_t n = 0; n < options_.count && !is_interrupted(); ++n) {
       if (n != 0 && options_.interval.count() != 0) sleep_for(options_.interval);
@@ -236,7 +232,7 @@ class Subscribers {
   Expected<std::unique_ptr<GatewayFeed>> open(Client& client) {
     const std::string& id = client.access.client_id();
     if (options_.gateway.is_grpc) {
-      GatewayGrpc grpc(grpc_address(client, options_.gateway), client.url.is_tls, client.access.authorization());
+      GatewayGrpc grpc(client.url.grpc.authority(), client.url.grpc.is_tls, client.access.authorization());
       const auto subscribed = grpc.subscribe(id, {options_.topic}, options_.threshold, call_timeout);
       if (!subscribed) return tl::make_unexpected(subscribed.error());
       return grpc.open(id, 1000);

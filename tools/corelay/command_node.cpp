@@ -113,7 +113,7 @@ ExitCode node(const Console& console, const NodeOptions& options) {
   const bool is_health = options.question == NodeQuestion::health;
   const bool is_of_node = reply->status == 200 && body.is_object() && (!is_health || body.contains("mode"));
   const PortHint hint = is_of_node ? PortHint{} : port_hint(options.address, PortKind::api);
-  if (!hint.what.empty()) return console.fail(ExitCode::failed, "no node API: " + hint.what, hint.remedy);
+  if (!hint.what.empty()) return console.fail(ExitCode::unreachable, "no node API: " + hint.what, hint.remedy);
   if (reply->status != 200 || !body.is_object()) {
     return console.fail(
         ExitCode::failed,

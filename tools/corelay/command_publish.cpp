@@ -107,7 +107,7 @@ class NodeOutlet final : public PublishOutlet {
         break;
     }
     const PortHint hint =
-        error.code == ErrorCode::not_found ? port_hint(options_.address, PortKind::sidecar) : PortHint{};
+        error.code == ErrorCode::malformed ? port_hint(options_.address, PortKind::sidecar) : PortHint{};
     if (!hint.what.empty()) return console_.fail(ExitCode::unreachable, "no sidecar: " + hint.what, hint.remedy);
     return console_.fail(
         ExitCode::unreachable,
@@ -123,7 +123,7 @@ class NodeOutlet final : public PublishOutlet {
   bool has_said_waiting_ = false;
 };
 
-/// Publishes each line of standard input as it comes. Empty ones are passed over: a gateway takes no empty message.
+/// Publishes each line of standard input as it comes. Empty ones are passed over: over HTTP a gateway takes none.
 ExitCode publish_lines(PublishOutlet& outlet, const PublishOptions& options) {
   std::string line;
   bool is_first = true;

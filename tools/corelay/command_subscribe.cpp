@@ -53,7 +53,7 @@ class Subscription {
   std::optional<ExitCode> take(const SidecarEvent& event) {
     if (const auto* ended = std::get_if<SidecarEnded>(&event)) {
       const PortHint hint =
-          ended->error.code == ErrorCode::not_found ? port_hint(options_.address, PortKind::sidecar) : PortHint{};
+          ended->error.code == ErrorCode::malformed ? port_hint(options_.address, PortKind::sidecar) : PortHint{};
       if (!hint.what.empty()) return console_.fail(ExitCode::unreachable, "no sidecar: " + hint.what, hint.remedy);
       return console_.fail(
           ExitCode::unreachable,

@@ -76,7 +76,7 @@ std::string random_text(std::uint64_t bytes) {
 /// A verb's gateway, opened.
 struct Session {
   Access access;
-  std::vector<Url> urls;
+  std::vector<ServiceUrl> urls;
 };
 using Opened = tl::expected<Session, ExitCode>;
 
@@ -177,16 +177,16 @@ ExitCode tracer_dashboard(const Console& console, const TracerOptions& options) 
 ExitCode tracer_load(const Console& console, const TracerOptions& options) {
   auto session = open(console, options.gateway);
   if (!session) return session.error();
-  std::vector<Url> places{session->urls.front()};
+  std::vector<ServiceUrl> places{session->urls.front()};
   if (!options.second_url.empty()) {
     const auto second = parse_url(options.second_url);
     if (!second) return console.fail(ExitCode::usage, "--endpoint2: " + second.error().what, "http://localhost:8082");
-    places.push_back(*second);
+    places.push_back({*second, {}});
   }
   std::vector<std::unique_ptr<GatewayClient>> clients;
-  for (const Url& place : places) {
-    clients.push_back(
-        std::make_unique<GatewayClient>(console, std::vector<Url>{place}, session->access, options.gateway.timeout));
+  for (const ServiceUrl& place : places) {
+    clients.push_back(std::make_unique<GatewayClient>(console, std::vector<ServiceUrl>{place}, session->access,
+                                                      options.gateway.timeout));
     if (const auto code = subscribe_first(*clients.back(), session->access, options.topic); code != ExitCode::ok)
       return code;
   }

@@ -155,11 +155,12 @@ std::string dir_flag(const UpOptions& options) {
   return " --dir " + shell_word(whole(options.directory).string());
 }
 
-/// Where a further node keeps its identity: with the fleet's own, or beside the usual fleet.
+/// Where a further node keeps its identity: beside the usual fleet, else in the fleet's folder, where a larger fleet
+/// would not look for one of its own.
 std::string further_identity(const UpOptions& options, std::uint32_t number) {
-  if (dir_flag(options).empty()) return fmt::format("~/.local/state/corelay/node{}", number);
-  const auto folder = std::filesystem::absolute(options.directory).lexically_normal();
-  return shell_word((folder / fmt::format("node{}", number) / "identity").string());
+  const auto fleet = std::filesystem::absolute(options.directory).lexically_normal();
+  const auto folder = dir_flag(options).empty() ? fleet.parent_path() : fleet;
+  return shell_word((folder / fmt::format("further{}", number)).string());
 }
 
 void print_hints(const Console& console, const Fleet& fleet, const UpOptions& options) {

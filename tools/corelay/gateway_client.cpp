@@ -57,30 +57,33 @@ Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& te
   return urls;
 }
 
-tl::expected<std::vector<Url>, ExitCode> service_urls_of(const Console& console, const GatewayOptions& options) {
-  auto urls = parse_service_urls(options.service_urls);
+tl::expected<std::vector<ServiceUrl>, ExitCode> service_urls_of(const Console& console,
+                                                                const GatewayOptions& options) {
+  const auto urls = parse_service_urls(options.service_urls);
   if (!urls)
     return tl::make_unexpected(console.fail(ExitCode::usage, urls.error().describe(), "http://localhost:8081"));
+  std::vector<ServiceUrl> services;
   for (const Url& url : *urls) {
-    if (!options.is_grpc) break;
-    if (const auto grpc = grpc_url(url, options); !grpc)
+    const auto grpc = options.is_grpc ? grpc_url(url, options) : Url{};
+    if (!grpc)
       return tl::make_unexpected(console.fail(ExitCode::usage, grpc.error().describe(),
                                               "--grpc-port with the gateway's PROXY_GRPC_PORT (50051 where it has "
                                               "none), or without --grpc"));
+    services.push_back({url, *grpc});
   }
-  return std::move(*urls);
+  return services;
 }
 
-GatewayClient::GatewayClient(const Console& console, std::vector<Url> urls, Access& access,
+GatewayClient::GatewayClient(const Console& console, std::vector<ServiceUrl> urls, Access& access,
                              std::chrono::milliseconds timeout)
     : console_(console), urls_(std::move(urls)), access_(access), timeout_(timeout) {
-  const auto is_open = [](const Url& each) { return !each.is_tls && !each.is_here(); };
+  const auto is_open = [](const ServiceUrl& each) { return !each.http.is_tls && !each.http.is_here(); };
   const auto open = std::find_if(urls_.begin(), urls_.end(), is_open);
   if (open == urls_.end() || !access_.has_token()) return;
   static std::once_flag is_told;
   std::call_once(is_told, [&] {
     console_.note(fmt::format("Warning: our token goes to {} in the clear, for anybody on the way to read and use. "
-                              "https:// keeps it to the gateway; --disable-auth sends none.", open->origin()));
+                              "https:// keeps it to the gateway; --disable-auth sends none.", open->http.origin()));
   });
 }
 
@@ -117,21 +120,24 @@ Expected<HttpReply> GatewayClient::call(const std::string& method, const std::st
 }
 
 ExitCode GatewayClient::unreachable(const Error& error) const {
-  const ExitCode code = error.code == ErrorCode::timed_out   ? ExitCode::timed_out
-                        : error.code == ErrorCode::too_large ? ExitCode::failed
-                                                             : ExitCode::unreachable;
+  if (error.code == ErrorCode::timed_out)
+    return console_.fail(ExitCode::timed_out, fmt::format("{} did not answer: {}", url().origin(), error.what),
+                         "--service-url http://HOST:PORT of a running gateway; 'corelay health' shows how it is");
+  if (error.code == ErrorCode::too_large)
+    return console_.fail(ExitCode::failed, fmt::format("{} answered with too much: {}", url().origin(), error.what),
+                         "--service-url with the HTTP port of a gateway");
   if (error.code == ErrorCode::malformed) {
     const PortKind kind = url().is_tls ? PortKind::unknown : kind_of_port(url().authority());
     const char* is = kind == PortKind::sidecar        ? ": that is the gRPC port of a node's sidecar"
                      : kind == PortKind::gateway_grpc ? ": that is the gRPC port of a gateway"
                      : kind == PortKind::p2p          ? ": that is the p2p port of a node"
                                                       : "";
-    return console_.fail(code, fmt::format("no gateway at {}: {}{}", url().origin(), error.what, is),
+    return console_.fail(ExitCode::unreachable, fmt::format("no gateway at {}: {}{}", url().origin(), error.what, is),
                          kind == PortKind::sidecar
                              ? "--addr for a node, or the port of a gateway's HTTP API (GATEWAY_PORT)"
                              : "--service-url with the port of a gateway's HTTP API (GATEWAY_PORT)");
   }
-  return console_.fail(code, fmt::format("no gateway at {}: {}", url().origin(), error.what),
+  return console_.fail(ExitCode::unreachable, fmt::format("no gateway at {}: {}", url().origin(), error.what),
                        "--service-url http://HOST:PORT of a running gateway; 'corelay up' starts two, at "
                        "http://localhost:8081 and 8082");
 }
@@ -157,7 +163,7 @@ ExitCode GatewayClient::refused(unsigned status, const std::string& why, const s
         return console_.fail(ExitCode::refused, said, "subscribe to the topic through this gateway first");
       if (!url().is_tls && kind_of_port(url().authority()) == PortKind::api)
         return console_.fail(
-            ExitCode::refused,
+            ExitCode::unreachable,
             fmt::format("no gateway at {}: that is the HTTP API of a node, not of a gateway", url().origin()),
             "--service-url with a gateway's HTTP port, or --addr with the node's sidecar");
       return console_.fail(ExitCode::refused, said, "is this a gateway? 'corelay health --service-url ...'");

@@ -27,16 +27,23 @@ struct GatewayOptions {
 /// default. Errors: invalid_argument (any other port says nothing about gRPC's).
 [[nodiscard]] Expected<Url> grpc_url(Url url, const GatewayOptions& options);
 
+/// A gateway of --service-url.
+struct ServiceUrl {
+  Url http;
+  Url grpc;  // with --grpc: grpc_url() as the command began, whatever becomes of the record
+};
+
 /// Errors: invalid_argument, naming the URL.
 [[nodiscard]] Expected<std::vector<Url>> parse_service_urls(const std::vector<std::string>& texts);
 
-/// The gateways of --service-url, each with a grpc_url() where --grpc asks for one; what is wrong has been reported.
-[[nodiscard]] tl::expected<std::vector<Url>, ExitCode> service_urls_of(const Console& console,
-                                                                       const GatewayOptions& options);
+/// The gateways of --service-url; what is wrong has been reported.
+[[nodiscard]] tl::expected<std::vector<ServiceUrl>, ExitCode> service_urls_of(const Console& console,
+                                                                              const GatewayOptions& options);
 
 class GatewayClient {
  public:
-  GatewayClient(const Console& console, std::vector<Url> urls, Access& access, std::chrono::milliseconds timeout);
+  GatewayClient(const Console& console, std::vector<ServiceUrl> urls, Access& access,
+                std::chrono::milliseconds timeout);
 
   /// `path` is below the service URL ("/api/v1/health"). Any status is a reply. Errors as HttpClient::send, of the last
   /// gateway tried.
@@ -44,7 +51,9 @@ class GatewayClient {
                                          const std::string& body = "");
 
   /// The gateway that answered last, or is to be asked next.
-  [[nodiscard]] const Url& url() const { return urls_[index_]; }
+  [[nodiscard]] const ServiceUrl& service() const { return urls_[index_]; }
+  [[nodiscard]] const Url& url() const { return service().http; }
+  [[nodiscard]] const Url& grpc_url() const { return service().grpc; }
   [[nodiscard]] std::size_t gateways() const noexcept { return urls_.size(); }
   /// The same gateway's URL for another path.
   [[nodiscard]] Url at(const std::string& path) const;
@@ -59,7 +68,7 @@ class GatewayClient {
 
  private:
   const Console& console_;
-  std::vector<Url> urls_;
+  std::vector<ServiceUrl> urls_;
   Access& access_;
   std::chrono::milliseconds timeout_;
   std::size_t index_ = 0;

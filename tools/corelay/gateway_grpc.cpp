@@ -143,6 +143,15 @@ Expected<void> GatewayGrpc::subscribe(const std::string& client, const std::vect
   return {};
 }
 
+bool GatewayGrpc::is_served(std::chrono::milliseconds timeout) {
+  grpc::ClientContext context;
+  state_->prepare(context);
+  context.set_deadline(grpc_deadline(timeout));
+  proto::ExposeNodesResponse response;
+  const grpc::Status status = state_->stub->ExposeNodes(&context, proto::ExposeNodesRequest{}, &response);
+  return status.ok() || status.error_code() == grpc::StatusCode::UNAUTHENTICATED;
+}
+
 std::unique_ptr<GatewayFeed> GatewayGrpc::open(const std::string& client, std::size_t queue_max) {
   return std::make_unique<GrpcFeed>(
       state_, *state_->stub, [state = state_](grpc::ClientContext& context) { state->prepare(context); },

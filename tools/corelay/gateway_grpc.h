@@ -24,13 +24,15 @@ class GatewayGrpc {
     std::string status;  // "published" or "deduplicated"
     std::string message_id;
   };
-  /// Errors: unavailable, timed_out, unauthenticated, not_found (topic not assigned, or no such service), too_large (a
-  /// limit), invalid_argument.
+  /// Errors: unavailable, timed_out, unauthenticated, not_found (topic not assigned), malformed (the server has no such
+  /// service), too_large (a limit), invalid_argument.
   [[nodiscard]] Expected<Published> publish(const std::string& client, const std::string& topic,
                                             std::string_view payload, std::chrono::milliseconds timeout);
   /// `threshold` 0: the gateway's own. Errors as publish().
   [[nodiscard]] Expected<void> subscribe(const std::string& client, const std::vector<std::string>& topics,
                                          double threshold, std::chrono::milliseconds timeout);
+  /// Whether the server has the service at all: it answers, or asks for a token first.
+  [[nodiscard]] bool is_served(std::chrono::milliseconds timeout);
   /// At most `queue_max` messages wait for next(); then the gateway is held back.
   [[nodiscard]] std::unique_ptr<GatewayFeed> open(const std::string& client, std::size_t queue_max);
 

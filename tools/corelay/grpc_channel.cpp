@@ -44,7 +44,7 @@ Error grpc_error(const grpc::Status& status, const std::string& address, const s
       error.code = ErrorCode::timed_out;
       break;
     case grpc::StatusCode::UNIMPLEMENTED:
-      error.code = ErrorCode::not_found;
+      error.code = ErrorCode::malformed;
       error.what = "it speaks gRPC, but not as a " + peer;
       break;
     case grpc::StatusCode::FAILED_PRECONDITION:

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "tools/corelay/fleet.h"
+#include "tools/corelay/gateway_grpc.h"
 #include "tools/corelay/http_get.h"
 #include "tools/corelay/sidecar_client.h"
 
@@ -23,7 +24,8 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using std::chrono::milliseconds;
 
-constexpr milliseconds patience{500};
+constexpr milliseconds patience{500};  // with a listener that says nothing
+constexpr milliseconds call_timeout{1000};  // with one that speaks HTTP or gRPC
 constexpr std::string_view multistream = "\x13/multistream/1.0.0\n";
 
 /// What comes back first to a few bytes; empty where nothing does in time.
@@ -66,13 +68,19 @@ std::uint16_t port_of(const FleetNode& node, PortKind kind) {
   return kind == PortKind::api ? node.api_port : node.p2p_port;
 }
 
-/// From the node's own API.
+/// A JSON document of an HTTP API; null where there is none.
+nlohmann::json document_at(const std::string& address, const char* path) {
+  const auto reply = http_get(address, path, call_timeout);
+  const bool is_answered = reply && reply->status == 200;
+  auto document = is_answered ? nlohmann::json::parse(reply->body, nullptr, false) : nlohmann::json();
+  return document.is_object() ? document : nlohmann::json();
+}
+
+/// From the node's own API: its settings have the port of a sidecar, and nobody else's have.
 std::optional<std::uint16_t> port_by_api(const std::string& address, PortKind wanted) {
-  const auto reply = http_get(address, "/api/v1/config", patience);
-  if (!reply || reply->status != 200) return std::nullopt;
-  const auto config = nlohmann::json::parse(reply->body, nullptr, false);
+  const auto config = document_at(address, "/api/v1/config");
   const auto at = nlohmann::json::json_pointer(wanted == PortKind::sidecar ? "/sidecar/port" : "/api/port");
-  if (!config.is_object() || !config.contains(at) || !config[at].is_number_unsigned()) return std::nullopt;
+  if (!config.contains(at) || !config[at].is_number_unsigned()) return std::nullopt;
   const auto port = config[at].get<std::uint64_t>();
   if (port == 0 || port > 65535) return std::nullopt;
   return static_cast<std::uint16_t>(port);
@@ -88,17 +96,23 @@ std::optional<std::uint16_t> port_by_record(const std::string& port, PortKind is
   return std::nullopt;
 }
 
-bool is_gateway_http(const std::string& address) {
-  const auto reply = http_get(address, "/openapi.json", patience);
-  return reply && reply->status == 200;
+/// By what a gateway alone or a node alone answers; many web servers know every path.
+PortKind kind_of_http(const std::string& address) {
+  const auto title = nlohmann::json::json_pointer("/info/title");
+  const auto api = document_at(address, "/openapi.json");
+  if (api.contains(title) && api[title] == "Corelay gateway") return PortKind::gateway;
+  return port_by_api(address, PortKind::sidecar) ? PortKind::api : PortKind::unknown;
 }
 
-/// Speaks gRPC, and has not even the calls that the first sidecars had.
-bool is_gateway_grpc(const std::string& address) {
-  const auto client = SidecarClient::open(address, patience);
-  if (!client) return false;
-  const auto topics = (*client)->topics(patience);
-  return !topics && topics.error().code == ErrorCode::not_found;
+/// By which service there is. A server that asks for a token before it looks for the service is neither.
+PortKind kind_of_grpc(const std::string& address) {
+  const auto client = SidecarClient::open(address, call_timeout);
+  if (!client) return PortKind::unknown;
+  const auto topics = (*client)->topics(call_timeout);
+  if (topics) return PortKind::sidecar;
+  const bool is_other = topics.error().code == ErrorCode::malformed;
+  return is_other && GatewayGrpc(address, false, "").is_served(call_timeout) ? PortKind::gateway_grpc
+                                                                             : PortKind::unknown;
 }
 
 PortHint gateway_hint(const std::string& address, PortKind is, PortKind wanted) {
@@ -115,10 +129,9 @@ PortHint gateway_hint(const std::string& address, PortKind is, PortKind wanted) 
 
 PortKind kind_of_port(const std::string& address) {
   const std::string to_http = first_answer(address, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-  if (to_http.starts_with("HTTP/1.")) return is_gateway_http(address) ? PortKind::gateway : PortKind::api;
+  if (to_http.starts_with("HTTP/1.")) return kind_of_http(address);
   // A SETTINGS frame: three bytes of length, then type 4.
-  if (to_http.size() >= 9 && to_http[0] == '\0' && to_http[3] == '\x04')
-    return is_gateway_grpc(address) ? PortKind::gateway_grpc : PortKind::sidecar;
+  if (to_http.size() >= 9 && to_http[0] == '\0' && to_http[3] == '\x04') return kind_of_grpc(address);
   return first_answer(address, multistream).starts_with(multistream) ? PortKind::p2p : PortKind::unknown;
 }
 

@@ -7,8 +7,9 @@ namespace corelay::tools {
 
 enum class PortKind { unknown, sidecar, api, p2p, gateway, gateway_grpc };
 
-/// Asks whoever listens: HTTP APIs speak HTTP/1 (a gateway's has /openapi.json), gRPC HTTP/2 (a gateway's has no
-/// sidecar), p2p multistream. Takes up to two seconds where the listener is none of them.
+/// Asks whoever listens. A gateway's HTTP API is the one that its /openapi.json has the name of, a node's the one with
+/// a sidecar's port in its settings; gRPC is told by the service it has, p2p by multistream. Anything else is unknown.
+/// Takes up to a second where the listener says nothing, up to three where it does.
 [[nodiscard]] PortKind kind_of_port(const std::string& address);
 
 /// What is wrong with an address and what to give in its place; both empty where nothing is known.

@@ -19,16 +19,17 @@ using Json = nlohmann::ordered_json;
 
 class GatewayOutlet final : public PublishOutlet {
  public:
-  GatewayOutlet(const Console& console, const PublishOptions& options, Access access, std::vector<Url> urls)
+  GatewayOutlet(const Console& console, const PublishOptions& options, Access access, std::vector<ServiceUrl> urls)
       : console_(console),
         options_(options),
         access_(std::move(access)),
         client_(console, std::move(urls), access_, options.timeout) {}
 
   ExitCode send(const Payload& payload) override {
-    if (payload.bytes.empty())
-      return console_.fail(ExitCode::refused, "message is empty (0 bytes), and a gateway takes no empty one",
-                           "a message of a byte or more; a node's sidecar (--addr HOST:PORT) takes an empty one");
+    if (payload.bytes.empty() && !options_.gateway.is_grpc)
+      return console_.fail(ExitCode::refused, "message is empty (0 bytes), and a gateway takes no empty one over HTTP",
+                           "a message of a byte or more; --grpc, or a node's sidecar (--addr HOST:PORT), takes an "
+                           "empty one");
     const auto sent_at = Clock::now();
     const auto sent_ns = wall_time();
     Answer answer = options_.gateway.is_grpc ? send_grpc(payload) : send_rest(payload);
@@ -68,7 +69,7 @@ class GatewayOutlet final : public PublishOutlet {
     for (std::size_t tried = 1;; ++tried) {
       const std::string authorization = access_.authorization();
       if (!grpc_ || authorization != grpc_authorization_) {
-        const Url url = grpc_url(client_.url(), options_.gateway).value();
+        const Url& url = client_.grpc_url();
         grpc_ = std::make_unique<GatewayGrpc>(url.authority(), url.is_tls, authorization);
         grpc_authorization_ = authorization;
         grpc_address_ = url.authority();
@@ -94,11 +95,11 @@ class GatewayOutlet final : public PublishOutlet {
         return console_.fail(ExitCode::timed_out, fmt::format("{} did not answer: {}", grpc_address_, error.what));
       case ErrorCode::unauthenticated:
         return client_.refused(401, error.what, "the message");
+      case ErrorCode::malformed:
+        return console_.fail(ExitCode::unreachable,
+                             fmt::format("no gateway's gRPC at {}: {}", grpc_address_, error.what),
+                             "--grpc-port with the gateway's PROXY_GRPC_PORT, or --addr for a node");
       case ErrorCode::not_found:
-        if (error.what != "topic not assigned")
-          return console_.fail(ExitCode::unreachable,
-                               fmt::format("no gateway's gRPC at {}: {}", grpc_address_, error.what),
-                               "--grpc-port with the gateway's PROXY_GRPC_PORT, or --addr for a node");
         return client_.refused(404, error.what, "the message");
       case ErrorCode::too_large:
         return client_.refused(429, error.what, "the message");

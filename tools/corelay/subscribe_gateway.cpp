@@ -29,8 +29,8 @@ constexpr milliseconds again_max{60'000};  // after a reconnect, what came befor
 
 class GatewaySubscription {
  public:
-  GatewaySubscription(const Console& console, const SubscribeOptions& options, Access access, std::vector<Url> urls,
-                      MessageSink& sink)
+  GatewaySubscription(const Console& console, const SubscribeOptions& options, Access access,
+                      std::vector<ServiceUrl> urls, MessageSink& sink)
       : console_(console),
         options_(options),
         access_(std::move(access)),
@@ -148,7 +148,7 @@ class GatewaySubscription {
   }
 
   std::optional<Failure> connect_grpc() {
-    const Url url = grpc_url(client_.url(), options_.gateway).value();
+    const Url& url = client_.grpc_url();
     grpc_ = std::make_unique<GatewayGrpc>(url.authority(), url.is_tls, access_.authorization());
     const auto subscribed = grpc_->subscribe(access_.client_id(), options_.topics, options_.threshold, connect_timeout);
     if (!subscribed) return failure_of(subscribed.error());
@@ -171,20 +171,21 @@ class GatewaySubscription {
         return {404, error, true};
       case ErrorCode::too_large:
         return {429, error, false};
+      case ErrorCode::malformed:  // something else listens there
+        return {0, error, true};
       default:
         return {0, error, false};
     }
   }
 
   ExitCode report(const Failure& failure) const {
-    const bool is_other = options_.gateway.is_grpc && failure.status == 404;  // speaks gRPC, and is no gateway
-    if (failure.status != 0 && !is_other)
-      return client_.refused(failure.status, failure.error.what, "the subscription");
+    if (failure.status != 0) return client_.refused(failure.status, failure.error.what, "the subscription");
     if (!options_.gateway.is_grpc) return client_.unreachable(failure.error);
-    const bool is_late = failure.error.code == ErrorCode::timed_out;
-    return console_.fail(is_late ? ExitCode::timed_out : ExitCode::unreachable,
-                         fmt::format("no gateway's gRPC at {} port {}: {}", client_.url().host,
-                                     grpc_url(client_.url(), options_.gateway)->port, failure.error.what),
+    const std::string address = client_.grpc_url().authority();
+    if (failure.error.code == ErrorCode::timed_out)
+      return console_.fail(ExitCode::timed_out, fmt::format("{} did not answer: {}", address, failure.error.what));
+    return console_.fail(ExitCode::unreachable,
+                         fmt::format("no gateway's gRPC at {}: {}", address, failure.error.what),
                          "--grpc-port with the gateway's PROXY_GRPC_PORT, or without --grpc");
   }
 
@@ -212,7 +213,7 @@ class GatewaySubscription {
     sink_.finish(has_been_told_);
     if (lost_ != 0) console_.note(fmt::format("Lagged: {} messages in all", with_commas(lost_)));
     if (!access_.is_generated()) return;
-    GatewayClient goodbye(console_, {client_.url()}, access_, milliseconds(1000));
+    GatewayClient goodbye(console_, {client_.service()}, access_, milliseconds(1000));
     for (const std::string& topic : options_.topics) {
       const nlohmann::json body{{"client_id", access_.client_id()}, {"topic", topic}};
       if (!goodbye.call("POST", "/api/v1/unsubscribe", body.dump())) return;
