@@ -24,8 +24,13 @@ constexpr std::size_t copied_bytes_max = 16u << 10;  // above it a slice of its 
 /// A slice over a shared response, without copying it.
 grpc::Slice slice_of(const SharedResponse& response) {
   auto* const owner = new SharedResponse(response);  // gRPC frees it with the slice
+  daemon::give_to_grpc(owner);
   return {const_cast<char*>(response->data()), response->size(),
-          [](void* data) { delete static_cast<SharedResponse*>(data); }, owner};
+          [](void* data) {
+            daemon::take_from_grpc(data);
+            delete static_cast<SharedResponse*>(data);
+          },
+          owner};
 }
 
 }  // namespace
