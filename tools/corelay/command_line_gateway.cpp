@@ -44,9 +44,9 @@ void add_publish(CLI::App& app, Choice& choice, const std::shared_ptr<SharedOpti
                "  corelay publish --topic blocks < block.bin\n\n"
                "Without --message, --file, --random and --lines the message is standard input, to "
                "its end;\na terminal or nothing there is an error.\n\n"
-               "A gateway makes equal bytes a message of their own (without --dedup) by 24 bytes in front of\n"
-               "the second and later ones: gateways take them off again, subscribers at a node's own sidecar\n"
-               "(--addr) see them.\n");
+               "A gateway makes equal bytes a message of their own (over HTTP, without --dedup) by 24 bytes in\n"
+               "front of the second and later ones: gateways take them off again, subscribers at a node's own\n"
+               "sidecar (--addr) see them.\n");
   auto options = std::make_shared<PublishOptions>();
   add_gateway(verb, options->gateway);
   add_address(verb, "--addr", "A node's sidecar, in place of a gateway", options->address);

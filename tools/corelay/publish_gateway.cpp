@@ -146,7 +146,7 @@ ExitCode report_published(const Console& console, const PublishReport& report, c
   }
   if (!is_new)
     console.note("The gateway took these bytes on this topic less than two minutes ago, and delivers them once. "
-                 "Without --dedup they are a message of their own.");
+                 "Over HTTP, without --dedup, they are a message of their own.");
   console.print_value({{"status", report.status},
                        {"topic", report.topic},
                        {"message_id", report.message_id},
